@@ -1,0 +1,1 @@
+"""Amino acids become numbers: encoder, pooling, feature store."""

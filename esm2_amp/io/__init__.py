@@ -1,0 +1,1 @@
+"""User files in and out; every writer is atomic."""

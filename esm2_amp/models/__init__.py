@@ -1,0 +1,1 @@
+"""Networks that turn the tokens of two proteins into a logit, their training and their files."""

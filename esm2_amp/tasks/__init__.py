@@ -1,0 +1,1 @@
+"""One file a task; the only room that sees configuration or prints."""
