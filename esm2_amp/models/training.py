@@ -1,0 +1,114 @@
+"""Fit a network: early stopping on validation AUPR, the best weights kept, resumable after any epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+
+from esm2_amp.data.datamodule import PairDataModule
+from esm2_amp.data.dataset import PairDataset
+from esm2_amp.models.classifier import Optimisation, PairClassifier
+from esm2_amp.models.network import PairNetwork
+
+MONITOR = "val/aupr"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How training went: epochs run, the best one and its validation AUPR."""
+
+    epochs: int
+    best_epoch: int
+    best_aupr: float
+
+
+class EpochSeed(Callback):
+    """Seeds torch at the start of each epoch, so that dropout does not depend on whether a run was resumed."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Another seed for every epoch and process."""
+        state = np.random.SeedSequence((self.seed, trainer.current_epoch, trainer.global_rank)).generate_state(1)
+        torch.manual_seed(int(state[0]))
+
+
+class History(Callback):
+    """Hands the metrics of every epoch to ``report(epoch, metrics)``."""
+
+    def __init__(self, report: Any) -> None:
+        self.report = report
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """After validation of this epoch."""
+        if trainer.is_global_zero:
+            self.report(trainer.current_epoch, {k: float(v) for k, v in trainer.callback_metrics.items()})
+
+
+def standardise(network: PairNetwork, dataset: PairDataset, chunk: int = 1024) -> None:
+    """Fit the network's standardisation to the distinct proteins of the training pairs, in constant memory."""
+    rows = np.unique(np.concatenate((dataset.a, dataset.b)))
+    shape = (len(network.layout), network.width)
+    total, square = np.zeros(shape), np.zeros(shape)
+    for start in range(0, len(rows), chunk):
+        tokens = dataset.store.gather(rows[start : start + chunk], network.layout.stored).astype(np.float64)
+        total += tokens.sum(axis=0)
+        square += (tokens**2).sum(axis=0)
+    mean = total / len(rows)
+    std = np.sqrt(np.maximum(square / len(rows) - mean**2, 0))
+    network.standardise.fit(torch.from_numpy(mean).float(), torch.from_numpy(std).float())
+
+
+def fit(
+    network: PairNetwork,
+    optimisation: Optimisation,
+    data: PairDataModule,
+    folder: Path,
+    *,
+    epochs: int,
+    patience: int,
+    seed: int,
+    trainer_options: dict[str, Any],
+    callbacks: Sequence[Callback],
+) -> Fit:
+    """Train ``network`` in place and leave it with its best weights, in evaluation mode.
+
+    Goes on from ``folder/last.ckpt`` where there is one, and then ends as the uninterrupted run would have.
+
+    Args:
+        network: fresh; standardisation fitted.
+        optimisation: optimiser settings.
+        data: training and validation pairs.
+        folder: for Lightning's own checkpoints, which serve resuming only.
+        epochs: at most so many.
+        patience: stop after so many epochs without a better validation AUPR.
+        seed: of the order of pairs and of dropout.
+        trainer_options: keyword arguments of :class:`pytorch_lightning.Trainer`.
+        callbacks: further ones.
+    """
+    module = PairClassifier(network, optimisation)
+    stopping = EarlyStopping(MONITOR, mode="max", patience=patience)
+    best = ModelCheckpoint(
+        folder, "best", MONITOR, mode="max", save_top_k=1, save_last=True, auto_insert_metric_name=False,
+        enable_version_counter=False,
+    )  # fmt: skip
+    trainer = pl.Trainer(
+        max_epochs=epochs,
+        num_sanity_val_steps=0,
+        callbacks=[EpochSeed(seed), stopping, best, *callbacks],
+        **trainer_options,
+    )
+    last = folder / "last.ckpt"
+    trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+    kept = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+    module.load_state_dict(kept["state_dict"])
+    network.to("cpu").eval()
+    return Fit(trainer.current_epoch, int(kept["epoch"]), float(best.best_model_score or float("nan")))

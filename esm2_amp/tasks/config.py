@@ -1,0 +1,200 @@
+"""Types of every task's configuration; the values live in ``conf/`` alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from esm2_amp.errors import InputError
+from esm2_amp.features.store import LongPolicy
+from esm2_amp.models.classifier import Optimisation
+
+T = TypeVar("T")
+
+
+@dataclass
+class EncoderConfig:
+    """Which encoder; see ``conf/encoder``."""
+
+    name: str | None
+    path: str | None
+    hub: str | None
+    revision: str | None
+
+
+@dataclass
+class FeaturesConfig:
+    """How features are computed and where they are kept; see ``conf/features``."""
+
+    folder: str
+    long: str
+    max_residues: int
+    token_budget: int | None
+    precision: str
+    device: str
+    threads: int | None
+
+    def policy(self) -> LongPolicy:
+        """The long-protein policy."""
+        return LongPolicy(self.long, self.max_residues)
+
+
+@dataclass
+class DataConfig:
+    """Sequences, labelled pairs and the policies about them; see ``conf/data``."""
+
+    name: str
+    fasta: str
+    train: str
+    val: str
+    test: Any
+    unknown: str
+    conflicts: str
+
+    def tests(self) -> list[str]:
+        """The test files: none, one or several."""
+        if self.test is None:
+            return []
+        return [str(file) for file in self.test] if isinstance(self.test, list) else [str(self.test)]
+
+
+@dataclass
+class ModelConfig:
+    """A network, its hyperparameters and its optimiser; see ``conf/model``."""
+
+    name: str
+    standardise: bool
+    network: dict[str, Any]
+    optimizer: Optimisation
+
+
+@dataclass
+class TrainerConfig:
+    """Lightning's trainer; see ``conf/trainer``."""
+
+    accelerator: str
+    devices: Any
+    num_nodes: int
+    strategy: str
+    precision: str
+    gradient_clip_val: float | None
+    workers: int
+    threads: int | None
+
+
+@dataclass
+class LoggerConfig:
+    """Where training curves go beside ``history.csv``; see ``conf/logger``."""
+
+    name: str
+
+
+@dataclass
+class TrainConfig:
+    """``conf/train.yaml``."""
+
+    model: ModelConfig
+    encoder: EncoderConfig
+    data: DataConfig
+    trainer: TrainerConfig
+    logger: LoggerConfig
+    features: FeaturesConfig
+    seed: int
+    run_dir: str | None
+    resume: bool
+    epochs: int
+    patience: int
+    batch_size: int
+
+
+@dataclass
+class PredictConfig:
+    """``conf/predict.yaml``."""
+
+    encoder: EncoderConfig
+    features: FeaturesConfig
+    pairs: str
+    fasta: str
+    checkpoint: str
+    output: str | None
+    batch_size: int
+
+
+@dataclass
+class ExtractConfig:
+    """``conf/extract.yaml``."""
+
+    encoder: EncoderConfig
+    features: FeaturesConfig
+    fasta: str
+    store: str | None
+
+
+@dataclass
+class StoreConfig:
+    """``conf/store.yaml``."""
+
+    action: str
+    store: str
+    output: str | None
+    fasta: str | None
+
+
+@dataclass
+class PretrainConfig:
+    """``conf/pretrain.yaml``."""
+
+    fasta: Any
+    output: str
+    layers: int
+    width: int
+    heads: int
+    feedforward: int
+    steps: int
+    warmup: int
+    tokens: int
+    window: int
+    learning_rate: float
+    steps_per_epoch: int
+    held_out: float
+    precision: str
+    threads: int | None
+    seed: int
+
+
+@dataclass
+class FetchConfig:
+    """``conf/fetch.yaml``."""
+
+    dataset: str
+    folder: str | None
+    base_url: str | None
+
+
+def typed(kind: type[T], cfg: DictConfig) -> T:
+    """Turn a composed configuration into its dataclass.
+
+    Raises:
+        InputError: a value of the wrong type, an unknown key, or a value the user must give.
+    """
+    try:
+        typed_cfg = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), cfg))
+    except MissingMandatoryValue as error:
+        key = str(error.full_key)
+        raise InputError(f"{key} is not given", remedy=f"Add {key}=VALUE to the command.") from None
+    except OmegaConfBaseException as error:
+        message = (error.msg or str(error)).splitlines()[0]
+        raise InputError(f"{error.full_key or 'configuration'}: {message}", remedy="See --help.") from error
+    if not isinstance(typed_cfg, kind):
+        raise TypeError(f"{type(typed_cfg)} instead of {kind}")
+    return typed_cfg
+
+
+def at_least(**bounds: tuple[float | None, float]) -> None:
+    """Refuse values below their bounds by name: ``at_least(epochs=(cfg.epochs, 1))``; None passes."""
+    for name, (value, least) in bounds.items():
+        if value is not None and value < least:
+            raise InputError(f"{name.replace('__', '.')} is {value}", remedy=f"Give {least:g} or more.")

@@ -1,0 +1,109 @@
+"""From a configuration to features: which encoder, which store, compute what is missing."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from esm2_amp.errors import InputError
+from esm2_amp.features.encoder import EncoderIdentity, Esm2Encoder, identify, locate
+from esm2_amp.features.extract import ExtractionReport, extract
+from esm2_amp.features.store import FeatureStore
+from esm2_amp.records import Protein
+from esm2_amp.resources import resolve
+from esm2_amp.tasks.config import EncoderConfig, FeaturesConfig, at_least
+from esm2_amp.tasks.console import progress
+
+log = logging.getLogger("esm2_amp")
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+IS_CHILD = int(os.environ.get("LOCAL_RANK", "0")) > 0
+"""True in the further processes of a distributed run; the first one writes."""
+
+
+def check_features(cfg: FeaturesConfig) -> None:
+    """Refuse impossible settings before any work."""
+    at_least(features__token_budget=(cfg.token_budget, 16), features__threads=(cfg.threads, 1))
+    cfg.policy()
+    pick_device(cfg.device)
+    if cfg.precision not in PRECISIONS:
+        raise InputError(f"features.precision is {cfg.precision!r}", remedy=f"Use {', '.join(PRECISIONS)}.")
+
+
+def set_threads(threads: int | None) -> None:
+    """Limit torch's CPU threads; None leaves them."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def pick_device(name: str) -> torch.device:
+    """The device a name means; ``auto`` is the first GPU, or else the CPU."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"features.device is {name!r}", remedy="Use auto, cpu, cuda or cuda:NUMBER.") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device {name!r} asked for, but torch sees no CUDA GPU", remedy="Use features.device=cpu.")
+    return device
+
+
+class EncoderChoice:
+    """The encoder a configuration names: found and identified, loaded only when needed."""
+
+    def __init__(self, cfg: EncoderConfig, features: FeaturesConfig) -> None:
+        path = None if cfg.path is None else resolve(cfg.path)
+        self.name = Path(path).name if path and cfg.hub else (cfg.name or (Path(path).name if path else "encoder"))
+        self.source = {"name": self.name, "path": cfg.path, "hub": cfg.hub, "revision": cfg.revision}
+        self.folder = locate(self.name, path, cfg.hub, cfg.revision)
+        self.identity: EncoderIdentity = identify(self.name, self.folder)
+        self.features = features
+
+    def load(self) -> Esm2Encoder:
+        """Load the weights onto the device."""
+        device = pick_device(self.features.device)
+        return Esm2Encoder(self.folder, self.identity, device, PRECISIONS[self.features.precision])
+
+
+def store_folder(cfg: FeaturesConfig, identity: EncoderIdentity) -> str:
+    """Default folder of the feature store of an encoder."""
+    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in identity.name)
+    return str(Path(cfg.folder) / f"{safe}-{identity.sha256[:12]}-{cfg.policy().tag}")
+
+
+def ensure_features(proteins: Sequence[Protein], choice: EncoderChoice, folder: str) -> FeatureStore:
+    """Compute what the store at ``folder`` lacks, with a progress bar, and open it."""
+    cfg = choice.features
+    if IS_CHILD:  # the first process has just done it
+        return FeatureStore(folder)
+    set_threads(cfg.threads)
+    budget = cfg.token_budget or (1024 if pick_device(cfg.device).type == "cpu" else 16_384)
+    began = time.monotonic()
+    with progress("features", "residues") as (begin, advance):
+
+        def start(sequences: int, residues: int) -> None:
+            if sequences:
+                log.info(
+                    "Computing features of %d sequences (%s residues) with %s.",
+                    sequences,
+                    f"{residues:,}",
+                    choice.identity,
+                )
+            begin(residues)
+
+        report = extract(proteins, folder, choice.identity, choice.load, cfg.policy(), budget, start, advance)
+    _tell(report, time.monotonic() - began, folder)
+    return FeatureStore(folder)
+
+
+def _tell(report: ExtractionReport, seconds: float, folder: str) -> None:
+    rate = f" at {report.residues / seconds:,.0f} residues/s" if report.computed and seconds else ""
+    log.info("Features: %d computed%s, %d already in %s.", report.computed, rate, report.present, folder)
+    if report.shortened:
+        log.warning("%d long proteins were truncated (features.long, features.max_residues).", report.shortened)
