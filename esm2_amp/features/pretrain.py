@@ -198,22 +198,27 @@ class MaskedLanguageModel(pl.LightningModule):
         return torch.nn.functional.cross_entropy(logits.float(), target[hidden], reduction="sum"), hidden.sum()
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        """Mean loss per hidden residue."""
         loss, count = self._losses(batch)
         mean = loss / count.clamp(min=1)
         self.log("train/loss", mean, prog_bar=True, batch_size=int(count))
         return mean
 
     def on_validation_epoch_start(self) -> None:
+        """Begin a new sum over the held-out batches."""
         self._loss, self._count = 0.0, 0
 
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        """Sum of the losses and of the hidden residues."""
         loss, count = self._losses(batch)
         self._loss, self._count = self._loss + float(loss), self._count + int(count)
 
     def on_validation_epoch_end(self) -> None:
+        """Log the perplexity."""
         self.log("val/perplexity", math.exp(self._loss / self._count), prog_bar=True)
 
     def configure_optimizers(self) -> Any:
+        """AdamW, without weight decay on biases and norms."""
         matrices = [p for p in self.parameters() if p.ndim > 1]
         vectors = [p for p in self.parameters() if p.ndim <= 1]
         optimizer = torch.optim.AdamW(

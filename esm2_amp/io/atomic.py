@@ -36,7 +36,7 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
         ) from error
     try:
         yield workplace / target.name
-        os.replace(workplace / target.name, target)
+        (workplace / target.name).replace(target)
     finally:
         shutil.rmtree(workplace, ignore_errors=True)
 
@@ -47,9 +47,12 @@ def atomic_text(target: str | os.PathLike[str]) -> Iterator[IO[str]]:
     with atomic_path(target) as path:
         if Path(target).suffix == ".gz":
             # mtime=0: the same content gives the same bytes
-            with path.open("wb") as raw, gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:
-                with io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as stream:
-                    yield stream
+            with (
+                path.open("wb") as raw,
+                gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed,
+                io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as stream,
+            ):
+                yield stream
         else:
             with path.open("w", encoding="utf-8", newline="\n") as stream:
                 yield stream
@@ -60,4 +63,3 @@ def write_json(target: str | os.PathLike[str], value: Any) -> None:
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     with atomic_text(target) as stream:
         stream.write(text + "\n")
-

@@ -1,33 +1,16 @@
-"""Protein sequences from FASTA files, and text files of users in general, plain or gzip-compressed."""
+"""Protein sequences from FASTA files, plain or gzip-compressed, and from strings; FASTA files written."""
 
 from __future__ import annotations
 
-import gzip
-import io
-import os
 import re
-import zlib
 from array import array
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 
 from esm2_amp.errors import InputError
 from esm2_amp.io.atomic import atomic_text
+from esm2_amp.io.text import FilePath, is_text, text_lines
 from esm2_amp.records import RARE_RESIDUES, RESIDUES, STANDARD_RESIDUES, Protein
 
-FilePath = str | os.PathLike[str]
-
-_NOT_TEXT = {
-    b"PK\x03\x04": "a zip archive or an Excel workbook",
-    b"BZh": "compressed with bzip2",
-    b"\xfd7zXZ": "compressed with xz",
-    b"\x28\xb5\x2f\xfd": "compressed with zstd",
-    b"\xd0\xcf\x11\xe0": "an old Office document",
-    b"PAR1": "a Parquet file",
-    b"\xff\xfe": "UTF-16 text",
-    b"\xfe\xff": "UTF-16 text",
-}
 _OTHER_FORMATS = (
     (r"@", "FASTQ"),
     (r"LOCUS\b", "a GenBank record"),
@@ -147,6 +130,21 @@ def read_fasta(path: FilePath) -> ProteinSet:
     return proteins
 
 
+def clean_sequence(name: str, text: str) -> str:
+    """The residues of a sequence given as a string, by the rules of :func:`read_fasta`.
+
+    White space and one ``*`` at the end are taken away and letters made upper case.
+
+    Args:
+        name: the protein's id, for messages.
+        text: its residues, without a header.
+
+    Raises:
+        InputError: no residues, or a character that is not one, with its position counted without white space.
+    """
+    return _sequence(name, None, [(None, "".join(text.split()))], None)
+
+
 def write_fasta(path: FilePath, proteins: Iterable[Protein], width: int = 60) -> None:
     """Write proteins as FASTA with ``width`` residues a line, atomically; gzip if the name ends in ``.gz``.
 
@@ -187,8 +185,11 @@ def _header_id(text: str, path: FilePath, line: int) -> str:
     return words[0]
 
 
-def _sequence(name: str, start: int, parts: list[tuple[int, str]], path: FilePath) -> str:
-    """Join the lines of a record; refuse what is not a residue, with its line and its position in the record."""
+def _sequence(name: str, start: int | None, parts: Sequence[tuple[int | None, str]], path: FilePath | None) -> str:
+    """Join the lines of a record; refuse what is not a residue, with its line and its position in the record.
+
+    ``start``, the lines in ``parts`` and ``path`` are None where the record does not come from a file.
+    """
     sequence = "".join(text for _, text in parts)
     sequence = sequence.removesuffix("*")
     if not sequence:
@@ -227,67 +228,3 @@ def _not_fasta(text: str, path: FilePath, line: int) -> InputError:
     kind = next((kind for start, kind in _OTHER_FORMATS if re.match(start, text)), "")
     looks = f"; this looks like {kind}" if kind else ""
     return InputError(f"not FASTA: text before the first '>'{looks}", file=path, line=line, remedy=_LOOKS)
-
-
-@contextmanager
-def open_bytes(path: FilePath) -> Iterator[io.BufferedReader]:
-    """Open a user's file for reading.
-
-    Raises:
-        InputError: it is missing, a folder, not readable, or reading it fails inside the block.
-    """
-    try:
-        with Path(path).open("rb") as stream:
-            yield stream
-    except FileNotFoundError as error:
-        raise InputError("no such file", file=path, remedy="Check the name and the folder.") from error
-    except IsADirectoryError as error:
-        raise InputError("this is a folder, not a file", file=path, remedy="Name a file in it.") from error
-    except PermissionError as error:
-        raise InputError("no permission to read the file", file=path, remedy="Change its permissions.") from error
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(
-            "the gzip file is damaged or cut short", file=path, remedy="Download or compress it again."
-        ) from error
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror or error})", file=path) from error
-
-
-def text_lines(path: FilePath) -> Iterator[tuple[int, str]]:
-    """Open a text file and stream its lines; see :func:`open_bytes` and :func:`lines_of`."""
-    with open_bytes(path) as stream:
-        yield from lines_of(stream, path)
-
-
-def lines_of(stream: io.BufferedReader, path: FilePath) -> Iterator[tuple[int, str]]:
-    """Stream the lines of UTF-8 text, plain or gzip by its first bytes, numbered from 1, without line ends.
-
-    Bytes that are not UTF-8 stay in the line as lone surrogates: see :func:`is_text`. A line must fit in memory.
-
-    Raises:
-        InputError: the content is binary, or in another encoding or compression.
-    """
-    packed = stream.peek(2)[:2] == b"\x1f\x8b"
-    content = gzip.GzipFile(fileobj=stream) if packed else stream
-    _refuse_binary(content.peek(64)[:64], path, packed)
-    text = io.TextIOWrapper(content, encoding="utf-8-sig", errors="surrogateescape")
-    for line, row in enumerate(text, start=1):
-        if "\0" in row:
-            raise InputError("this is not text", file=path, line=line, remedy="Save it as plain UTF-8 text.")
-        yield line, row.rstrip("\n")
-
-
-def is_text(line: str) -> bool:
-    """Whether a line of :func:`text_lines` was UTF-8 throughout."""
-    return line.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in line)
-
-
-def _refuse_binary(head: bytes, path: FilePath, packed: bool) -> None:
-    inside = " inside gzip" if packed else ""
-    remedy = ("Unpack it, or save it" if packed else "Save it") + " as plain UTF-8 text (a spreadsheet: as TSV)."
-    for magic, kind in _NOT_TEXT.items():
-        # a protein may be called PAR1: the formats that begin with letters go on with bytes that text has not
-        if head.startswith(magic) and (not magic.isalnum() or re.search(rb"[\0-\x08\x0e-\x1f]", head)):
-            raise InputError(f"this is {kind}{inside}, not text", file=path, remedy=remedy)
-    if b"\0" in head:
-        raise InputError(f"this is not text{inside}", file=path, remedy=remedy)

@@ -11,11 +11,11 @@ from torch import Tensor
 from esm2_amp.errors import InputError
 from esm2_amp.layout import SEGMENTS, TokenLayout
 from esm2_amp.models.blocks import TransformerEncoder, mlp
-from esm2_amp.models.network import Hyper, PairNetwork
+from esm2_amp.models.network import Hyperparameters, PairNetwork
 
 
 @dataclass(frozen=True)
-class AMPSHyper(Hyper):
+class AMPSHyper(Hyperparameters):
     """Hyperparameters of AMPS and AMP_CSE."""
 
     layers: int

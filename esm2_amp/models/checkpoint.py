@@ -19,7 +19,7 @@ from esm2_amp.errors import InputError
 from esm2_amp.features.encoder import EncoderIdentity
 from esm2_amp.features.store import LongPolicy
 from esm2_amp.io.atomic import atomic_path
-from esm2_amp.models.network import Hyper, PairNetwork
+from esm2_amp.models.network import Hyperparameters, PairNetwork
 from esm2_amp.models.networks import network_class
 
 FORMAT = "esm2-amp model"
@@ -120,7 +120,7 @@ def load_network(folder: Path, card: ModelCard) -> PairNetwork:
         raise InputError(
             f"width {card.width} differs from the encoder's {card.identity.width}", file=folder / "card.json"
         )
-    network = kind(card.width, hyper_from(kind, card.hyper, folder / "card.json"))
+    network = kind(card.width, hyper_from(kind, card.hyper, str(folder / "card.json")))
     file = folder / "model.safetensors"
     try:
         weights = load_file(file)
@@ -133,16 +133,17 @@ def load_network(folder: Path, card: ModelCard) -> PairNetwork:
     return network.eval()
 
 
-def hyper_from(kind: type[PairNetwork], values: dict[str, Any], file: Path) -> Hyper:
-    """Hyperparameters of a network from plain values, types checked."""
+def hyper_from(kind: type[PairNetwork], values: dict[str, Any], place: str) -> Hyperparameters:
+    """Hyperparameters of a network from plain values, names and types checked; ``place`` is for messages."""
     expected = {field.name: str(field.type) for field in fields(kind.Hyper)}
     if set(values) != set(expected):
-        raise InputError(f"hyperparameters {sorted(values)}, expected {sorted(expected)}", file=file)
+        wrong = ", ".join(sorted(set(values) ^ set(expected)))
+        raise InputError(f"missing or unknown hyperparameters: {wrong}", file=place)
     for name, value in values.items():
         number = isinstance(value, int | float) and not isinstance(value, bool)
         whole = isinstance(value, int) or expected[name] == "float"
         if not (number and whole) and not (value is None and "None" in expected[name]):
-            raise InputError(f"hyperparameter {name} is {value!r}, expected {expected[name]}", file=file)
+            raise InputError(f"hyperparameter {name} is {value!r}, expected {expected[name]}", file=place)
     return kind.Hyper(**values)
 
 

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torchmetrics import MeanMetric
 from torchmetrics.classification import BinaryAUROC, BinaryAveragePrecision
 
 from esm2_amp.data.batch import PairBatch
@@ -41,7 +42,9 @@ class PairClassifier(pl.LightningModule):
     def __init__(self, network: PairNetwork, optimisation: Optimisation) -> None:
         super().__init__()
         self.network, self.optimisation = network, optimisation
-        self.auroc, self.aupr = BinaryAUROC(), BinaryAveragePrecision()
+        self.loss, self.auroc, self.aupr = MeanMetric(), BinaryAUROC(), BinaryAveragePrecision()
+        self.plateau: torch.optim.lr_scheduler.ReduceLROnPlateau | None = None
+        self._plateau_state: dict[str, Any] | None = None
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Logits (B,)."""
@@ -62,17 +65,40 @@ class PairClassifier(pl.LightningModule):
         """Loss and ranking over the whole validation set, gathered from every process."""
         logits = self(batch.a, batch.b).float()
         loss = functional.binary_cross_entropy_with_logits(logits, batch.label)
-        self.log("val/loss", loss, on_epoch=True, sync_dist=True, batch_size=len(batch.row))
+        self.loss.update(loss, weight=len(batch.row))
         self.auroc.update(logits, batch.label.int())
         self.aupr.update(logits, batch.label.int())
+        self.log("val/loss", self.loss, on_epoch=True)
         self.log("val/auroc", self.auroc, on_epoch=True, prog_bar=True)
         self.log("val/aupr", self.aupr, on_epoch=True, prog_bar=True)
 
-    def configure_optimizers(self) -> Any:
+    def on_validation_epoch_end(self) -> None:
+        """Lower the rate if the validation loss stalls.
+
+        Here and not by Lightning, which steps such a scheduler after it has saved the checkpoint: a resumed run
+        would miss that step.
+        """
+        if self.plateau is not None:
+            self.plateau.step(self.loss.compute())
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the scheduler's counters, as plain numbers."""
+        if self.plateau is not None:
+            state = self.plateau.state_dict()
+            checkpoint["plateau"] = {k: float(v) for k, v in state.items() if k in ("best", "num_bad_epochs")}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Remember the counters until the optimiser is made."""
+        self._plateau_state = checkpoint["plateau"]
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW over all weights; the rate falls by ``plateau_factor`` when val/loss stalls."""
         o = self.optimisation
         optimizer = torch.optim.AdamW(self.parameters(), lr=o.lr, weight_decay=o.weight_decay)
-        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
             optimizer, mode="min", factor=o.plateau_factor, patience=o.plateau_patience, min_lr=o.min_lr
         )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val/loss"}}
+        if self._plateau_state is not None:
+            self.plateau.best = self._plateau_state["best"]
+            self.plateau.num_bad_epochs = int(self._plateau_state["num_bad_epochs"])
+        return optimizer

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from esm2_amp.layout import MEAN, TokenLayout
 from esm2_amp.models.blocks import mlp
-from esm2_amp.models.network import Hyper, PairNetwork
+from esm2_amp.models.network import Hyperparameters, PairNetwork
 
 
 @dataclass(frozen=True)
-class DPMHyper(Hyper):
+class DPMHyper(Hyperparameters):
     """Hidden sizes of DPM."""
 
     hidden1: int

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from esm2_amp.layout import SEGMENTS, TokenLayout
 from esm2_amp.models.blocks import mlp
-from esm2_amp.models.network import Hyper, PairNetwork
+from esm2_amp.models.network import Hyperparameters, PairNetwork
 
 
 @dataclass(frozen=True)
-class GRUHyper(Hyper):
+class GRUHyper(Hyperparameters):
     """Number of recurrent layers, and hidden sizes of the head."""
 
     layers: int

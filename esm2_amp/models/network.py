@@ -13,7 +13,7 @@ from esm2_amp.models.blocks import Standardise
 
 
 @dataclass(frozen=True)
-class Hyper:
+class Hyperparameters:
     """Base of a network's hyperparameters: a frozen dataclass of plain numbers, checked when it is made.
 
     Layer sizes are meant for features of width ``scale_from`` (the published 1280) and scaled in proportion to the
@@ -51,9 +51,9 @@ class PairNetwork(nn.Module):
     """
 
     layout: ClassVar[TokenLayout]
-    Hyper: ClassVar[type[Hyper]]
+    Hyper: ClassVar[type[Hyperparameters]]
 
-    def __init__(self, width: int, hyper: Hyper) -> None:
+    def __init__(self, width: int, hyper: Hyperparameters) -> None:
         super().__init__()
         self.width, self.hyper = width, hyper
         self.standardise = Standardise(len(self.layout), width)

@@ -18,7 +18,7 @@ from esm2_amp.errors import InputError
 from esm2_amp.features.encoder import EncoderIdentity, Esm2Encoder, identify, locate
 from esm2_amp.features.extract import extract
 from esm2_amp.features.store import FeatureStore
-from esm2_amp.io.fasta import ProteinSet, read_fasta
+from esm2_amp.io.fasta import ProteinSet, clean_sequence, read_fasta
 from esm2_amp.io.pairs import iter_pairs
 from esm2_amp.models.checkpoint import ModelCard, load_card, load_network, load_training_sequences
 from esm2_amp.models.network import PairNetwork
@@ -171,7 +171,7 @@ def needed_proteins(pairs: Iterable[Pair], proteins: ProteinSet) -> list[Protein
 
 def as_proteins(sequences: Mapping[str, str]) -> ProteinSet:
     """Sequences by id as a :class:`~esm2_amp.io.fasta.ProteinSet`, checked like those of a file."""
-    return ProteinSet(Protein(name, sequence) for name, sequence in sequences.items())
+    return ProteinSet(Protein(name, clean_sequence(name, sequence)) for name, sequence in sequences.items())
 
 
 def as_pairs(pairs: Iterable[tuple[str, str]]) -> list[Pair]:

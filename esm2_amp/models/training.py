@@ -95,20 +95,40 @@ def fit(
         callbacks: further ones.
     """
     module = PairClassifier(network, optimisation)
-    stopping = EarlyStopping(MONITOR, mode="max", patience=patience)
-    best = ModelCheckpoint(
-        folder, "best", MONITOR, mode="max", save_top_k=1, save_last=True, auto_insert_metric_name=False,
-        enable_version_counter=False,
-    )  # fmt: skip
-    trainer = pl.Trainer(
-        max_epochs=epochs,
-        num_sanity_val_steps=0,
-        callbacks=[EpochSeed(seed), stopping, best, *callbacks],
-        **trainer_options,
-    )
-    last = folder / "last.ckpt"
-    trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
-    kept = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+    best, last = folder / "best.ckpt", folder / "last.ckpt"
+    if not (last.exists() and _stopped_early(last)):
+        trainer = pl.Trainer(
+            max_epochs=epochs,
+            num_sanity_val_steps=0,
+            callbacks=[EpochSeed(seed), *_keepers(folder, patience), *callbacks],
+            **trainer_options,
+        )
+        trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+    kept = torch.load(best, map_location="cpu", weights_only=True)
     module.load_state_dict(kept["state_dict"])
     network.to("cpu").eval()
-    return Fit(trainer.current_epoch, int(kept["epoch"]), float(best.best_model_score or float("nan")))
+    epochs_run = int(torch.load(last, map_location="cpu", weights_only=True)["epoch"]) + 1
+    score = _callback_state(kept, "best_model_score")["best_model_score"]
+    return Fit(epochs_run, int(kept["epoch"]), float(score))
+
+
+def _keepers(folder: Path, patience: int) -> list[Callback]:
+    """Early stopping and checkpoints, all at the end of an epoch and in this order: the last knows of the others."""
+    always: dict[str, Any] = {"save_on_train_epoch_end": True, "enable_version_counter": False, "save_top_k": 1}
+    return [
+        EarlyStopping(MONITOR, mode="max", patience=patience, check_on_train_epoch_end=True),
+        ModelCheckpoint(folder, "best", MONITOR, mode="max", **always),
+        ModelCheckpoint(folder, "last", **always),
+    ]
+
+
+def _stopped_early(last: Path) -> bool:
+    """True if the run was killed after early stopping had ended its training."""
+    state = _callback_state(torch.load(last, map_location="cpu", weights_only=True), "wait_count")
+    return bool(state["wait_count"] >= state["patience"])
+
+
+def _callback_state(checkpoint: dict[str, Any], has: str) -> dict[str, Any]:
+    """The state of the one callback that keeps a value (not None) under this name."""
+    states: dict[str, dict[str, Any]] = checkpoint["callbacks"]
+    return next(state for state in states.values() if state.get(has) is not None)

@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 from esm2_amp import __version__
@@ -24,9 +25,10 @@ TASKS = {
     "pretrain": "Pretrain a small encoder of ESM-2's architecture.",
 }
 _ACTIONS = {"store": ("info", "export")}
+_HYDRA_TAKES_A_WORD = ("--cfg", "-c", "--package", "-p", "--info", "-i")
 _QUIET = (
-    "hydra/job_logging=disabled",
-    "hydra/hydra_logging=disabled",
+    "hydra/job_logging=none",
+    "hydra/hydra_logging=none",
     "hydra.run.dir=.",
     "hydra.output_subdir=null",
     "hydra.sweep.dir=.",
@@ -62,8 +64,9 @@ def _main(argv: list[str]) -> None:
         return
     if overrides and overrides[0] in _ACTIONS.get(task, ()):
         overrides = [f"action={overrides[0]}", *overrides[1:]]
-    for word in overrides:
-        _check_word(word, task)
+    for before, word in pairwise(["", *overrides]):
+        if before not in _HYDRA_TAKES_A_WORD:
+            _check_word(word, task)
     warnings.filterwarnings("ignore", category=UserWarning, module="hydra")
     _compose_and_run(task, overrides, importlib.import_module(f"esm2_amp.tasks.{task}").run)
 
@@ -73,11 +76,14 @@ def _compose_and_run(task: str, overrides: list[str], run: Callable[[Any], Any])
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    original = sys.argv
+    original, mistakes = sys.argv, list[InputError]()
 
     def job(cfg: Any) -> Any:
         sys.argv = original  # what a launcher of further processes repeats
-        return run(cfg)
+        try:
+            return run(cfg)
+        except InputError as mistake:  # kept from Hydra, which would print its own account of it
+            mistakes.append(mistake)
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come out, instead of Hydra's own exit
     sys.argv = [original[0], *_QUIET, *overrides]
@@ -87,6 +93,8 @@ def _compose_and_run(task: str, overrides: list[str], run: Callable[[Any], Any])
         raise InputError(_first_lines(error), remedy=f"See: esm2-amp {task} --help") from error
     finally:
         sys.argv = original
+    if mistakes:
+        raise mistakes[0]
 
 
 def _check_word(word: str, task: str) -> None:
@@ -102,7 +110,7 @@ def _first_lines(error: Exception) -> str:
     keep = [
         line for line in lines if not line.startswith(("full_key", "object_type", "Set the environment", "To append"))
     ]
-    return " ".join(keep[:2]) or type(error).__name__
+    return ", ".join(keep[:12]).replace(":,", ":") or type(error).__name__
 
 
 def _complain(message: str) -> int:

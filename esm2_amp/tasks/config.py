@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
@@ -62,13 +62,28 @@ class DataConfig:
 
 
 @dataclass
+class OptimizerConfig:
+    """AdamW and ReduceLROnPlateau; see ``conf/model``."""
+
+    lr: float
+    weight_decay: float
+    plateau_factor: float
+    plateau_patience: int
+    min_lr: float
+
+    def settings(self) -> Optimisation:
+        """Checked."""
+        return Optimisation(**asdict(self))
+
+
+@dataclass
 class ModelConfig:
     """A network, its hyperparameters and its optimiser; see ``conf/model``."""
 
     name: str
     standardise: bool
     network: dict[str, Any]
-    optimizer: Optimisation
+    optimizer: OptimizerConfig
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Sequence
@@ -15,11 +14,9 @@ from esm2_amp.features.encoder import EncoderIdentity, Esm2Encoder, identify, lo
 from esm2_amp.features.extract import ExtractionReport, extract
 from esm2_amp.features.store import FeatureStore
 from esm2_amp.records import Protein
-from esm2_amp.resources import resolve
+from esm2_amp.resources import SHIPPED, resolve
 from esm2_amp.tasks.config import EncoderConfig, FeaturesConfig, at_least
-from esm2_amp.tasks.console import progress
-
-log = logging.getLogger("esm2_amp")
+from esm2_amp.tasks.console import log, progress
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 IS_CHILD = int(os.environ.get("LOCAL_RANK", "0")) > 0
@@ -59,7 +56,8 @@ class EncoderChoice:
 
     def __init__(self, cfg: EncoderConfig, features: FeaturesConfig) -> None:
         path = None if cfg.path is None else resolve(cfg.path)
-        self.name = Path(path).name if path and cfg.hub else (cfg.name or (Path(path).name if path else "encoder"))
+        own = cfg.path is not None and not cfg.path.startswith(SHIPPED)  # the user's folder, whatever the group's name
+        self.name = Path(cfg.path or "").resolve().name if own else cfg.name or cfg.hub or "encoder"
         self.source = {"name": self.name, "path": cfg.path, "hub": cfg.hub, "revision": cfg.revision}
         self.folder = locate(self.name, path, cfg.hub, cfg.revision)
         self.identity: EncoderIdentity = identify(self.name, self.folder)

@@ -25,6 +25,7 @@ def run(cfg: DictConfig) -> None:
 
 def _info(store: FeatureStore) -> None:
     long = int((store.index["residues"] < store.index["length"]).sum())
+    lengths = store.index["length"]
     rows = [
         ["encoder", str(store.encoder)],
         ["long proteins", f"{store.long}; {long} shortened"],
@@ -32,7 +33,7 @@ def _info(store: FeatureStore) -> None:
         ["residues", f"{int(store.index['residues'].sum(dtype='u8')):,}"],
         [
             "shortest, longest",
-            "-" if not len(store) else f"{store.index['length'].min()}, {store.index['length'].max()}",
+            f"{lengths.min()}, {lengths.max()}" if len(store) else "-",
         ],
         ["ids met", f"{sum(1 for _ in store.ids()):,}"],
         ["bytes", f"{sum(file.stat().st_size for file in store.folder.iterdir()):,}"],

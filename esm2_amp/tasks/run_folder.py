@@ -1,0 +1,127 @@
+"""The folder of one run: made new, or gone on with, never overwritten."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from esm2_amp.errors import InputError
+from esm2_amp.io.atomic import atomic_text
+
+_SHARED = "ESM2_AMP_RUN_DIR"
+"""How the first process of a distributed run tells the others where the run is."""
+_MAY_CHANGE = ("resume", "run_dir", "trainer", "logger", "features")
+
+
+def open_run(run_dir: str | None, name: str, cfg: DictConfig, *, resume: bool, child: bool) -> Path:
+    """Make the folder of a run and save its configuration, or check that an unfinished run may go on.
+
+    Args:
+        run_dir: where; None makes ``runs/DATE/TIME-NAME``.
+        name: of the model.
+        cfg: the composed configuration; saved as ``config.yaml``.
+        resume: go on with the run in ``run_dir``.
+        child: True in the further processes of a distributed run, which take the first one's folder.
+
+    Raises:
+        InputError: the folder exists already, or, for ``resume``, is no unfinished run of this configuration.
+    """
+    if child and _SHARED in os.environ:
+        return Path(os.environ[_SHARED])
+    if resume:
+        folder = _reopen(run_dir, cfg)
+    else:
+        folder = _new(run_dir, name)
+        with atomic_text(folder / "config.yaml") as stream:
+            stream.write(OmegaConf.to_yaml(cfg, resolve=True))
+    os.environ[_SHARED] = str(folder)
+    return folder
+
+
+def _new(run_dir: str | None, name: str) -> Path:
+    if run_dir is None:
+        return _unused(Path("runs") / time.strftime("%Y-%m-%d"), f"{time.strftime('%H-%M-%S')}-{name}")
+    folder = Path(run_dir)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(
+            f"run_dir {run_dir!r} exists already",
+            remedy="Name a new folder, or add resume=true to go on with an unfinished run.",
+        )
+    return _make(folder)
+
+
+def _unused(parent: Path, name: str) -> Path:
+    for suffix in ("", *(f"-{i}" for i in range(2, 1000))):
+        folder = parent / f"{name}{suffix}"
+        if not folder.exists():
+            return _make(folder)
+    raise InputError("no free name for the run", file=parent, remedy="Give run_dir=FOLDER.")
+
+
+def _make(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"the run folder cannot be made ({error.strerror})", file=folder) from error
+    return folder
+
+
+def _reopen(run_dir: str | None, cfg: DictConfig) -> Path:
+    if run_dir is None:
+        raise InputError("resume=true needs run_dir", remedy="Add run_dir=FOLDER of the run to go on with.")
+    folder = Path(run_dir)
+    if not (folder / "config.yaml").exists():
+        raise InputError(f"run_dir {run_dir!r} holds no run", remedy="Leave out resume=true to begin one.")
+    if (folder / "metrics.json").exists():
+        raise InputError(f"the run in {run_dir!r} is finished", remedy="Name a new run_dir for another one.")
+    old = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+    new = OmegaConf.to_container(cfg, resolve=True)
+    for key in sorted(set(old) | set(new)):  # type: ignore[arg-type]
+        if key not in _MAY_CHANGE and old.get(key) != new.get(key):  # type: ignore[union-attr]
+            raise InputError(
+                f"{key} differs from the run to go on with",
+                file=folder / "config.yaml",
+                remedy="Give the same options again, or begin a new run.",
+            )
+    return folder
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write a table, comma-separated for .csv and tab-separated otherwise, atomically."""
+    with atomic_text(path) as stream:
+        writer = csv.writer(stream, delimiter="," if path.suffix == ".csv" else "\t", lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+
+class HistoryFile:
+    """``history.csv``: one row of metrics an epoch; a resumed run replaces the rows it computes again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def rows(self) -> list[dict[str, float]]:
+        """The rows written so far."""
+        if not self.path.exists():
+            return []
+        with self.path.open(encoding="utf-8", newline="") as stream:
+            rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(stream)]
+        return [{**row, "epoch": int(row["epoch"])} for row in rows]
+
+    def add(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Append an epoch."""
+        rows = [row for row in self.rows() if row["epoch"] < epoch]
+        rows.append({"epoch": epoch, **{key: metrics[key] for key in sorted(metrics)}})
+        write_table(self.path, list(rows[-1]), [list(row.values()) for row in rows])
+
+
+def read_json(path: Path) -> Any:
+    """Read one of our own JSON files."""
+    return json.loads(path.read_text(encoding="utf-8"))

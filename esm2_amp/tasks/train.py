@@ -1,0 +1,226 @@
+"""``esm2-amp train``: pairs and sequences in, a trained and measured model out."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import sys
+import time
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+
+from esm2_amp.data.datamodule import PairDataModule
+from esm2_amp.data.dataset import PairDataset
+from esm2_amp.errors import InputError
+from esm2_amp.features.store import FeatureStore
+from esm2_amp.io.atomic import write_json
+from esm2_amp.io.resolve import PairTable, count_issues
+from esm2_amp.models.checkpoint import ModelCard, hyper_from, save_model
+from esm2_amp.models.network import PairNetwork
+from esm2_amp.models.networks import network_class
+from esm2_amp.models.training import Fit, History, fit, standardise
+from esm2_amp.tasks.config import TrainConfig, at_least, typed
+from esm2_amp.tasks.console import log, say, start_logging, stop_logging_to_files
+from esm2_amp.tasks.embedding import (
+    IS_CHILD,
+    EncoderChoice,
+    check_features,
+    ensure_features,
+    set_threads,
+    store_folder,
+)
+from esm2_amp.tasks.measuring import Measurement, measure, show_measurement, write_measurement
+from esm2_amp.tasks.run_folder import HistoryFile, open_run
+from esm2_amp.tasks.training_data import TrainingData, read_training_data
+
+
+def run(cfg: DictConfig) -> dict[str, Any]:
+    """Train, keep the best model, test it once, and fill the run folder; returns the metrics."""
+    config = typed(TrainConfig, cfg)
+    start_logging()
+    check(config)
+    data = read_training_data(config.data)
+    choice = EncoderChoice(config.encoder, config.features)
+    network = build_network(config, choice.identity.width)
+    folder = open_run(config.run_dir, config.model.name, cfg, resume=config.resume, child=IS_CHILD)
+    try:
+        start_logging(folder / "train.log")
+        data.describe(folder)
+        store = ensure_features(data.proteins, choice, store_folder(config.features, choice.identity))
+        outcome = train_network(config, network, data, store, folder)
+        if IS_CHILD:
+            return {}
+        result = measure(network, store, data, config.batch_size)
+        write_run(folder, config, network, choice, data, outcome, result)
+        show_measurement(result, data)
+        say(f"Run folder: {folder}\nModel:      {folder / 'model'}   (python predict.py checkpoint={folder / 'model'})")
+        return result.metrics
+    finally:
+        stop_logging_to_files()
+
+
+def check(config: TrainConfig) -> None:
+    """Refuse impossible settings before any work."""
+    at_least(
+        epochs=(config.epochs, 1),
+        patience=(config.patience, 1),
+        batch_size=(config.batch_size, 1),
+        seed=(config.seed, 0),
+        trainer__num_nodes=(config.trainer.num_nodes, 1),
+        trainer__workers=(config.trainer.workers, 0),
+        trainer__threads=(config.trainer.threads, 1),
+    )
+    check_features(config.features)
+    network_class(config.model.name)
+    config.model.optimizer.settings()
+    logger_of(config.logger.name, None)
+    lightning_trainer_options(config, None)
+
+
+def build_network(config: TrainConfig, width: int) -> PairNetwork:
+    """A fresh network, its weights drawn from the seed."""
+    kind = network_class(config.model.name)
+    hyper = hyper_from(kind, config.model.network, "model.network")
+    pl.seed_everything(config.seed, verbose=False)
+    return kind(width, hyper)
+
+
+def train_network(
+    config: TrainConfig, network: PairNetwork, data: TrainingData, store: FeatureStore, folder: Path
+) -> Fit:
+    """Standardise and fit; the network ends with its best weights."""
+    set_threads(config.trainer.threads)
+    train = pair_dataset(data.train, store, network)
+    if config.model.standardise:
+        standardise(network, train)
+    module = PairDataModule(
+        train, pair_dataset(data.val, store, network), config.batch_size, config.trainer.workers, config.seed
+    )
+    history = HistoryFile(folder / "history.csv")
+
+    def report(epoch: int, metrics: dict[str, float]) -> None:
+        history.add(epoch, metrics)
+        text = "  ".join(f"{name} {metrics[name]:.4f}" for name in ("train/loss", "val/loss", "val/auroc", "val/aupr"))
+        log.info("epoch %3d  %s", epoch, text)
+
+    began = time.monotonic()
+    outcome = fit(
+        network,
+        config.model.optimizer.settings(),
+        module,
+        folder / "checkpoints",
+        epochs=config.epochs,
+        patience=config.patience,
+        seed=config.seed,
+        trainer_options=lightning_trainer_options(config, folder),
+        callbacks=[History(report)],
+    )
+    log.info(
+        "Trained %d epochs in %.0f s; best validation AUPR %.4f in epoch %d.",
+        outcome.epochs, time.monotonic() - began, outcome.best_aupr, outcome.best_epoch,
+    )  # fmt: skip
+    return outcome
+
+
+def pair_dataset(table: PairTable, store: FeatureStore, network: PairNetwork) -> PairDataset:
+    """Pairs of a table as rows of the store."""
+    rows = store.find([protein.key for protein in table.proteins])
+    return PairDataset(store, network.layout, rows[table.a], rows[table.b], table.label)
+
+
+def lightning_trainer_options(config: TrainConfig, folder: Path | None) -> dict[str, Any]:
+    """Keyword arguments of Lightning's Trainer; built once without a folder to check them early."""
+    options: dict[str, Any] = {
+        "accelerator": config.trainer.accelerator,
+        "devices": config.trainer.devices,
+        "num_nodes": config.trainer.num_nodes,
+        "strategy": config.trainer.strategy,
+        "precision": config.trainer.precision,
+        "gradient_clip_val": config.trainer.gradient_clip_val,
+        "enable_progress_bar": sys.stderr.isatty(),
+        "enable_model_summary": False,
+        "logger": logger_of(config.logger.name, folder),
+    }
+    if folder is None:
+        try:
+            pl.Trainer(**{**options, "logger": False, "enable_progress_bar": False})
+        except (ValueError, TypeError, RuntimeError, pl.utilities.exceptions.MisconfigurationException) as error:
+            raise InputError(f"trainer: {error}", remedy="See --help for the options of trainer.") from error
+    return options
+
+
+def logger_of(name: str, folder: Path | None) -> Any:
+    """Lightning's logger of that name, or False; with ``folder=None`` only check the name."""
+    loggers = {
+        "tensorboard": ("TensorBoardLogger", "tensorboard"),
+        "wandb": ("WandbLogger", "wandb"),
+        "mlflow": ("MLFlowLogger", "mlflow"),
+    }
+    if name in ("csv", "none"):
+        return False
+    if name not in loggers:
+        raise InputError(f"logger {name!r} is unknown", remedy=f"Use csv, none, {', '.join(loggers)}.")
+    kind, package = loggers[name]
+    try:
+        version(package)
+    except ModuleNotFoundError:
+        raise InputError(f"logger={name} needs the package {package}", remedy=f"pip install {package}") from None
+    if folder is None:
+        return False
+    made = getattr(pl.loggers, kind)
+    return made(save_dir=str(folder)) if name != "mlflow" else made(tracking_uri=f"file:{folder / 'mlruns'}")
+
+
+def write_run(
+    folder: Path,
+    config: TrainConfig,
+    network: PairNetwork,
+    choice: EncoderChoice,
+    data: TrainingData,
+    outcome: Fit,
+    result: Measurement,
+) -> None:
+    """Predictions, figures, the model folder, and last of all ``metrics.json``, which marks the run as finished."""
+    write_measurement(folder, result, HistoryFile(folder / "history.csv").rows())
+    card = ModelCard(
+        network=config.model.name,
+        hyper=asdict(network.hyper),
+        width=network.width,
+        tokens=list(network.layout),
+        encoder=asdict(choice.identity),
+        encoder_source=choice.source,
+        long=asdict(config.features.policy()),
+        threshold=result.threshold,
+        calibration={"method": "none"},
+        training={
+            **data.provenance(),
+            "seed": config.seed,
+            "epochs": outcome.epochs,
+            "best_epoch": outcome.best_epoch,
+            "standardise": config.model.standardise,
+            "batch_size": config.batch_size,
+            "optimizer": asdict(config.model.optimizer),
+        },
+        metrics=result.metrics,
+        versions=versions(),
+    )
+    save_model(folder / "model", network, card, [protein.key for protein in data.train.proteins])
+    issues = {name: count_issues(table.issues) for name, table in data.tables().items()}
+    summary = {**result.metrics, "fit": asdict(outcome), "issues": issues, "data": data.provenance()}
+    write_json(folder / "metrics.json", summary)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers depend on."""
+    packages = ("esm2-amp", "torch", "pytorch-lightning", "transformers", "numpy")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+logging.getLogger("torch.distributed").setLevel(logging.ERROR)
+torch.set_float32_matmul_precision("high")
