@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,27 +18,12 @@ from transformers import logging as transformers_logging
 
 from esm2_amp.errors import InputError
 from esm2_amp.features.alphabet import PAD, VOCABULARY
+from esm2_amp.features.identity import EncoderIdentity
 
 log = logging.getLogger(__name__)
 
 _FILES = ("config.json", "vocab.txt", "*.safetensors", "model.safetensors.index.json")
 _NOT_NEEDED = ("contact_head.", "pooler.", "inv_freq", "position_ids")
-
-
-@dataclass(frozen=True)
-class EncoderIdentity:
-    """Who computed a feature: the hash of the weights decides, the name is for people."""
-
-    name: str
-    sha256: str
-    width: int
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.width} dimensions, weights {self.sha256[:12]})"
-
-    def same_weights(self, other: EncoderIdentity) -> bool:
-        """True where both name the same weights, under whatever name."""
-        return self.sha256 == other.sha256 and self.width == other.width
 
 
 class Encoder(Protocol):
@@ -73,7 +57,7 @@ def locate(name: str, path: str | None, hub: str | None, revision: str | None) -
         raise InputError(f"encoder {name!r} has neither a path nor a hub name", remedy="Set encoder.path=FOLDER.")
     try:
         return Path(snapshot_download(hub, revision=revision, allow_patterns=list(_FILES), local_files_only=True))
-    except LocalEntryNotFoundError:
+    except (LocalEntryNotFoundError, HFValidationError):
         log.info("Fetching %s from the Hugging Face hub (once; it is cached).", hub)
     try:
         return Path(snapshot_download(hub, revision=revision, allow_patterns=list(_FILES)))

@@ -10,7 +10,8 @@ import torch
 
 from esm2_amp.errors import InputError
 from esm2_amp.features.alphabet import encode, pad
-from esm2_amp.features.encoder import Encoder, EncoderIdentity
+from esm2_amp.features.encoder import Encoder
+from esm2_amp.features.identity import EncoderIdentity
 from esm2_amp.features.pooling import pool
 from esm2_amp.features.store import FeatureStore, LongPolicy, StoreWriter
 from esm2_amp.records import Protein

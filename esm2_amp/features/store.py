@@ -13,6 +13,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esm2_amp.errors import InputError
-from esm2_amp.features.encoder import EncoderIdentity
+from esm2_amp.features.identity import EncoderIdentity
 from esm2_amp.io.atomic import write_json
 from esm2_amp.layout import STORED_TOKENS
 
@@ -75,10 +76,16 @@ class FeatureStore:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         manifest = _read_manifest(self.folder)
-        self.encoder = EncoderIdentity(**manifest["encoder"])
-        self.long = LongPolicy(**manifest["long"])
-        self.rows = int(manifest["rows"])
-        self.shard_rows = int(manifest["shard_rows"])
+        try:
+            self.encoder = EncoderIdentity(**manifest["encoder"])
+            self.long = LongPolicy(**manifest["long"])
+            self.rows, self.shard_rows = int(manifest["rows"]), int(manifest["shard_rows"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"the manifest is damaged ({error})",
+                file=self.folder / "manifest.json",
+                remedy="Delete the store folder and extract again.",
+            ) from error
         self.width = self.encoder.width
         self.index = self._map("index.bin", INDEX, (self.rows,))
         shape = (len(STORED_TOKENS), self.width)
@@ -199,8 +206,20 @@ class StoreWriter:
     def __enter__(self) -> StoreWriter:
         if self.folder.exists() and not (self.folder / "manifest.json").exists() and _has_strangers(self.folder):
             raise InputError(
-                "the folder is not empty and is no feature store", file=self.folder, remedy="Name another folder."
+                "this is no feature store and no empty folder", file=self.folder, remedy="Name another folder."
             )
+        with ExitStack() as refused:
+            refused.callback(self._unlock)
+            self._take_lock()
+            if (self.folder / "manifest.json").exists():
+                self._continue(FeatureStore(self.folder))
+            else:
+                self._commit()
+            self._cut()
+            refused.pop_all()
+        return self
+
+    def _take_lock(self) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = (self.folder / "lock").open("w")
@@ -211,18 +230,15 @@ class StoreWriter:
             ) from None
         except OSError as error:
             raise InputError(f"cannot write here ({error.strerror})", file=self.folder) from error
-        if (self.folder / "manifest.json").exists():
-            self._continue(FeatureStore(self.folder))
-        else:
-            self._commit()
-        self._cut()
-        return self
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._lock is not None:
-            self._lock.close()
+        self._unlock()
 
     def append(
         self, keys: Sequence[str], lengths: Sequence[int], residues: Sequence[int], tokens: NDArray[np.float16]
@@ -325,7 +341,10 @@ def _read_ids(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _has_strangers(folder: Path) -> bool:
-    return any(file.name != "lock" for file in folder.iterdir())
+    """Whether a folder without a manifest holds more than a writer killed before its first commit leaves."""
+    return not folder.is_dir() or any(
+        file.name != "lock" and not file.name.startswith(".manifest.json.") for file in folder.iterdir()
+    )
 
 
 def _append(file: Path, data: bytes) -> None:

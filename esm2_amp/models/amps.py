@@ -26,6 +26,7 @@ class AMPSHyper(Hyperparameters):
     hidden2: int
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.positive(
             layers=self.layers,
             heads=self.heads,

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from esm2_amp.errors import InputError
-from esm2_amp.features.encoder import EncoderIdentity
+from esm2_amp.features.identity import EncoderIdentity
 from esm2_amp.features.store import LongPolicy
 from esm2_amp.io.atomic import atomic_path
 from esm2_amp.models.network import Hyperparameters, PairNetwork
@@ -95,12 +95,18 @@ def load_card(folder: Path) -> ModelCard:
     if names != set(raw):
         wrong = ", ".join(sorted(names ^ set(raw)))
         raise InputError(f"missing or unknown entries in the card: {wrong}", file=file)
+    kinds = {"str": str, "int": int, "float": int | float, "list": list, "dict": dict}
+    for field in fields(ModelCard):
+        value, kind = raw[field.name], str(field.type)
+        if not isinstance(value, kinds[kind.split("[")[0]]):
+            raise InputError(f"malformed card: {field.name} is {value!r}, expected {kind}", file=file)
+    card = ModelCard(**raw)
     try:
-        card = ModelCard(**raw)
         card.identity, card.long_policy  # noqa: B018 - both must be well-formed
-        float(card.threshold), int(card.width)
-    except (TypeError, ValueError) as error:
+    except TypeError as error:
         raise InputError(f"malformed card ({error})", file=file) from error
+    if set(card.encoder_source) != {"name", "path", "hub", "revision"}:
+        raise InputError(f"malformed card: encoder_source is {card.encoder_source!r}", file=file)
     return card
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,25 +14,7 @@ from torchmetrics.classification import BinaryAUROC, BinaryAveragePrecision
 from esm2_amp.data.batch import PairBatch
 from esm2_amp.errors import InputError
 from esm2_amp.models.network import PairNetwork
-
-
-@dataclass(frozen=True)
-class Optimisation:
-    """AdamW's settings, and ReduceLROnPlateau's on the validation loss, as Sun et al. 2025 use them."""
-
-    lr: float
-    weight_decay: float
-    plateau_factor: float
-    plateau_patience: int
-    min_lr: float
-
-    def __post_init__(self) -> None:
-        if not self.lr > 0:
-            raise InputError(f"model.optimizer.lr is {self.lr}", remedy="Give a learning rate above zero.")
-        if self.weight_decay < 0 or self.min_lr < 0 or self.plateau_patience < 0:
-            raise InputError("model.optimizer.weight_decay, min_lr and plateau_patience cannot be negative")
-        if not 0 < self.plateau_factor < 1:
-            raise InputError(f"model.optimizer.plateau_factor is {self.plateau_factor}", remedy="Give 0 < factor < 1.")
+from esm2_amp.models.optimisation import Optimisation
 
 
 class PairClassifier(pl.LightningModule):

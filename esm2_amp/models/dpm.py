@@ -22,6 +22,7 @@ class DPMHyper(Hyperparameters):
     hidden3: int
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.positive(hidden1=self.hidden1, hidden2=self.hidden2, hidden3=self.hidden3)
 
 

@@ -22,6 +22,7 @@ class GRUHyper(Hyperparameters):
     hidden2: int
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.positive(layers=self.layers, hidden1=self.hidden1, hidden2=self.hidden2)
 
 

@@ -22,6 +22,10 @@ class Hyperparameters:
 
     scale_from: int | None
 
+    def __post_init__(self) -> None:
+        if self.scale_from is not None:
+            self.positive(scale_from=self.scale_from)
+
     def size(self, published: int, width: int) -> int:
         """A layer's size at feature width ``width``, at least 1."""
         return published if self.scale_from is None else max(1, round(published * width / self.scale_from))

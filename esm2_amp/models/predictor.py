@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from esm2_amp.data.dataset import PairDataset
 from esm2_amp.errors import InputError
-from esm2_amp.features.encoder import EncoderIdentity, Esm2Encoder, identify, locate
+from esm2_amp.features.encoder import Esm2Encoder, identify, locate
 from esm2_amp.features.extract import extract
+from esm2_amp.features.identity import EncoderIdentity
 from esm2_amp.features.store import FeatureStore
 from esm2_amp.io.fasta import ProteinSet, clean_sequence, read_fasta
 from esm2_amp.io.pairs import iter_pairs

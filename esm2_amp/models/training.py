@@ -14,8 +14,9 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from esm2_amp.data.datamodule import PairDataModule
 from esm2_amp.data.dataset import PairDataset
-from esm2_amp.models.classifier import Optimisation, PairClassifier
+from esm2_amp.models.classifier import PairClassifier
 from esm2_amp.models.network import PairNetwork
+from esm2_amp.models.optimisation import Optimisation
 
 MONITOR = "val/aupr"
 

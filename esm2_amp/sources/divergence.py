@@ -15,7 +15,8 @@ Floats = NDArray[np.float64]
 
 # per cent, in the order of STANDARD_RESIDUES: UniProtKB/Swiss-Prot release statistics, section "amino acid composition"
 _SWISS_PROT = (
-    8.25, 1.38, 5.46, 6.72, 3.86, 7.07, 2.27, 5.91, 5.80, 9.65, 2.41, 4.06, 4.74, 3.93, 5.53, 6.65, 5.36, 6.86, 1.10, 2.92
+    8.25, 1.38, 5.46, 6.72, 3.86, 7.07, 2.27, 5.91, 5.80, 9.65,
+    2.41, 4.06, 4.74, 3.93, 5.53, 6.65, 5.36, 6.86, 1.10, 2.92,
 )  # fmt: skip
 BACKGROUND: Floats = np.array(_SWISS_PROT) / sum(_SWISS_PROT)
 

@@ -104,11 +104,7 @@ def _fits(name: str, hand: list[str], modules: dict[str, ModuleFamily]) -> bool:
 def invent_proteins(
     rng: np.random.Generator, spec: SimulationSpec, modules: dict[str, ModuleFamily]
 ) -> list[SimulatedProtein]:
-    """Invent all proteins of the three splits. Protein families, not only proteins, belong to one split.
-
-    Raises:
-        InputError: never for a checked specification.
-    """
+    """Invent all proteins of the three splits. Protein families, not only proteins, belong to one split."""
     splits = (("train", spec.train_families), ("val", spec.val_families), ("test", spec.test_families))
     proteins: list[SimulatedProtein] = []
     number = 0
@@ -131,7 +127,8 @@ def _found(rng: np.random.Generator, spec: SimulationSpec, modules: list[ModuleF
     cuts = np.sort(rng.integers(0, spare + 1, size=len(modules)))
     sizes = np.diff(np.concatenate(([0], cuts, [spare])))
     linkers = [Copy.of(draw(rng, drift.composition, int(size))) for size in sizes]
-    identities = rng.uniform(*spec.module_identity, size=len(modules))
+    # the founder stays in the upper half of the allowed range, so that its descendants have room to differ
+    identities = rng.uniform(sum(spec.module_identity) / 2, spec.module_identity[1], size=len(modules))
     copies = [
         module.copy(rng, Copy.of(module.ancestor), float(identity), drift)
         for module, identity in zip(modules, identities, strict=True)

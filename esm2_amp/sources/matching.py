@@ -1,4 +1,4 @@
-"""Pair lists in which every protein has as many non-interacting as interacting pairs."""
+"""Pair lists in which the number of pairs of a protein says nothing about their labels."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ Counts = NDArray[np.int64]
 _RESTARTS = 20
 
 
-def balanced_pairs(rng: np.random.Generator, positive: Mask, negative: Mask, each: int, eagerness: float) -> (
-    tuple[Mask, Mask] | None
-):
-    """Draw positive pairs, and negative pairs that give every protein the same number of both.
+def balanced_pairs(
+    rng: np.random.Generator, positive: Mask, negative: Mask, each: int, eagerness: float, exact: bool
+) -> tuple[Mask, Mask] | None:
+    """Draw positive pairs, and negative pairs that follow the same degrees.
+
+    With ``exact`` every protein gets as many negative as positive pairs. Without, it gets as many negative pairs as
+    it has positive ones in a second, independent draw: the same number on average. That is what keeps the labels of
+    a list out of its degrees. In an exactly balanced list the other positive pairs of a protein are one fewer where
+    the pair in question is positive itself, which whoever counts them can see.
 
     Args:
         rng: source of randomness.
@@ -22,25 +27,32 @@ def balanced_pairs(rng: np.random.Generator, positive: Mask, negative: Mask, eac
         negative: which pairs may be negative; disjoint from ``positive``.
         each: number of pairs of each class.
         eagerness: standard deviation of the logarithm of a protein's weight in the draw.
+        exact: whether the degrees are equal, or equal on average.
 
     Returns:
-        Two symmetric masks with ``each`` pairs each and equal row sums; None if that was not found in a bounded
-        number of fresh starts.
+        Two symmetric masks with ``each`` pairs each; None if that was not found in a bounded number of fresh starts.
     """
-    rows, columns = np.nonzero(np.triu(positive))
-    if len(rows) < each:
+    if positive.sum() < 2 * each:
         return None
     for _ in range(_RESTARTS):
         weights = np.exp(eagerness * rng.standard_normal(len(positive)))
-        # weighted sampling without replacement: the smallest of exponential waiting times
-        waits = rng.exponential(size=len(rows)) / (weights[rows] * weights[columns])
-        chosen = np.argsort(waits, kind="stable")[:each]
-        drawn = np.zeros_like(positive)
-        drawn[rows[chosen], columns[chosen]] = drawn[columns[chosen], rows[chosen]] = True
-        matched = with_degrees(rng, negative, drawn.sum(axis=1))
+        drawn = _draw(rng, positive, weights, each)
+        model = drawn if exact else _draw(rng, positive, weights, each)
+        matched = with_degrees(rng, negative, model.sum(axis=1))
         if matched is not None:
             return drawn, matched
     return None
+
+
+def _draw(rng: np.random.Generator, allowed: Mask, weights: NDArray[np.float64], count: int) -> Mask:
+    """Draw ``count`` of the allowed pairs, each in proportion to the product of the weights of its proteins."""
+    rows, columns = np.nonzero(np.triu(allowed))
+    # weighted sampling without replacement: the smallest of exponential waiting times
+    waits = rng.exponential(size=len(rows)) / (weights[rows] * weights[columns])
+    chosen = np.argsort(waits, kind="stable")[:count]
+    drawn = np.zeros_like(allowed)
+    drawn[rows[chosen], columns[chosen]] = drawn[columns[chosen], rows[chosen]] = True
+    return drawn
 
 
 def with_degrees(rng: np.random.Generator, allowed: Mask, degrees: Counts) -> Mask | None:

@@ -44,6 +44,8 @@ class SimulationSpec:
         c3_pairs: test pairs of two test proteins.
         degree_spread: standard deviation of the logarithm of how eagerly a protein is sampled into pairs; 0 for
             none. Real interaction lists have a few proteins in many pairs.
+        exact_degrees: whether a protein has as many negative as positive pairs in the validation and test files too,
+            as it always has in training, or only on average; see :func:`~esm2_amp.sources.matching.balanced_pairs`.
     """
 
     domain_families: int
@@ -75,6 +77,7 @@ class SimulationSpec:
     c2_pairs: int
     c3_pairs: int
     degree_spread: float
+    exact_degrees: bool
 
     @property
     def module_families(self) -> int:
@@ -99,7 +102,13 @@ class SimulationSpec:
                     raise _refused(name, value, "Give the smallest and the largest value, both above 0.")
             elif name != "modules_per_protein" and value < 0:
                 raise _refused(name, value, "Give a number that is not negative.")
-        for name in ("motif_repeats", "domain_concentration", "motif_concentration", "linker_disorder", "length_median"):
+        for name in (
+            "motif_repeats",
+            "domain_concentration",
+            "motif_concentration",
+            "linker_disorder",
+            "length_median",
+        ):
             if getattr(self, name) <= 0:
                 raise _refused(name, getattr(self, name), "Give a number above 0.")
 
@@ -129,6 +138,9 @@ class SimulationSpec:
                 self.modules_per_protein,
                 f"With {self.module_families} module families a protein can hold {self.module_families // 2} at most.",
             )
+        for name in ("train_pairs", "val_pairs", "c1_pairs", "c2_pairs", "c3_pairs"):
+            if getattr(self, name) < 2 or getattr(self, name) % 2:
+                raise _refused(name, getattr(self, name), "Give an even number: half of the pairs interact.")
         for name in ("train_families", "val_families", "test_families"):
             if getattr(self, name) < self.module_families:
                 raise _refused(name, getattr(self, name), f"Give {self.module_families} or more, one a module family.")

@@ -10,7 +10,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from esm2_amp.errors import InputError
 from esm2_amp.features.store import LongPolicy
-from esm2_amp.models.classifier import Optimisation
+from esm2_amp.models.optimisation import Optimisation
 
 T = TypeVar("T")
 

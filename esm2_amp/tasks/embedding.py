@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 
 from esm2_amp.errors import InputError
-from esm2_amp.features.encoder import EncoderIdentity, Esm2Encoder, identify, locate
+from esm2_amp.features.encoder import Esm2Encoder, identify, locate
 from esm2_amp.features.extract import ExtractionReport, extract
+from esm2_amp.features.identity import EncoderIdentity
 from esm2_amp.features.store import FeatureStore
 from esm2_amp.records import Protein
 from esm2_amp.resources import SHIPPED, resolve

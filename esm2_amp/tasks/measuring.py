@@ -106,7 +106,7 @@ def show_measurement(result: Measurement, data: TrainingData) -> None:
                 rows.append([f"  {name}", "", _number(values["auroc"]), _number(values["aupr"]), *[""] * 4])
     show_table(f"{data.name}{' (simulated data)' if data.simulated else ''}", columns, rows)
     say(
-        f"MCC and F1 at the threshold {result.threshold:.3f}, chosen on validation; precision and more in metrics.json.\n"
+        f"MCC and F1 at the threshold {result.threshold:.3f}, chosen on validation; more in metrics.json.\n"
         "'degree in training' knows only how often a protein was seen interacting; 'degree oracle' reads the other\n"
         "labels of the same set: no model, but what the set gives away. A result worth its name stands clear of both."
     )

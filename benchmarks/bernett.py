@@ -1,0 +1,84 @@
+"""Train models on the Bernett gold standard with a given encoder and write what came out.
+
+    python benchmarks/bernett.py --data datasets/bernett --encoder FOLDER --runs runs/bernett --output results.json
+
+Each model is one ``train.py`` process; its wall time, peak memory and validation metrics go into the output, beside
+the peak memory of a process that only imports the framework. A model whose run is finished is not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+FRAMEWORK = "import esm2_amp.tasks.train, pytorch_lightning as pl; pl.Trainer(accelerator='cpu', logger=False)"
+SETTINGS = {
+    "dpm": ["epochs=5", "batch_size=256"],
+    "amps": ["epochs=2", "batch_size=256", "trainer.precision=bf16-mixed"],
+    "amp_cse": ["epochs=2", "batch_size=256", "trainer.precision=bf16-mixed"],
+}
+
+
+def measured(command: list[str]) -> dict[str, float]:
+    """Run a process; its wall seconds and peak resident memory in MB."""
+    began = time.monotonic()
+    process = subprocess.Popen(command, cwd=ROOT)
+    _, status, usage = os.wait4(process.pid, 0)
+    if os.waitstatus_to_exitcode(status):
+        sys.exit(f"failed: {' '.join(command)}")
+    return {"seconds": round(time.monotonic() - began), "peak_mb": round(usage.ru_maxrss / 1024)}
+
+
+def train(model: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """One run; its cost and validation metrics."""
+    run = Path(arguments.runs).resolve() / model
+    data = Path(arguments.data).resolve()
+    cost_file = run / "cost.json"
+    if not cost_file.exists():
+        resume = ["resume=true"] if (run / "config.yaml").exists() else []
+        files = {name: next(data.glob(f"{name}.*")) for name in ("train", "val")}
+        fasta = next(data.glob("proteins.fasta*"))
+        cost = measured(
+            [
+                *(sys.executable, "train.py", f"model={model}", "data=files", f"data.fasta={fasta}"),
+                *(f"data.train={files['train']}", f"data.val={files['val']}", f"encoder.path={arguments.encoder}"),
+                *(f"features.folder={arguments.features}", f"run_dir={run}", *SETTINGS[model], *resume),
+            ]
+        )
+        cost_file.write_text(json.dumps(cost))
+    metrics = json.loads((run / "metrics.json").read_text())
+    return {"settings": SETTINGS[model], **json.loads(cost_file.read_text()), "fit": metrics["fit"], **{
+        "val": metrics["val"]["all"], "baselines": {k: v["all"] for k, v in metrics["baselines"]["val"].items()}
+    }}  # fmt: skip
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, help="folder with proteins.fasta, train.tsv and val.tsv, plain or .gz")
+    parser.add_argument("--encoder", required=True, help="folder of an ESM-2 encoder")
+    parser.add_argument("--features", default="features", help="where feature stores are kept")
+    parser.add_argument("--runs", required=True, help="folder for the runs")
+    parser.add_argument("--models", nargs="+", default=list(SETTINGS), choices=list(SETTINGS))
+    parser.add_argument("--output", required=True, help="JSON file to write")
+    arguments = parser.parse_args()
+    result = {
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "framework_peak_mb": measured([sys.executable, "-c", FRAMEWORK])["peak_mb"],
+        "models": {model: train(model, arguments) for model in arguments.models},
+    }
+    Path(arguments.output).write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Small inputs that several test files share. torch is imported only where a fixture is used: it takes seconds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import settings
+
+from esm2_amp.layout import STORED_TOKENS, TokenLayout
+from esm2_amp.records import STANDARD_RESIDUES, Protein, sequence_key
+
+if TYPE_CHECKING:
+    from esm2_amp.data.dataset import PairDataset
+    from esm2_amp.features.encoder import Esm2Encoder
+    from esm2_amp.features.store import FeatureStore
+    from esm2_amp.models.checkpoint import ModelCard
+    from esm2_amp.models.network import PairNetwork
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # on tensors as small as these, threads only wait for one another
+settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+settings.load_profile("repeatable")
+
+ROOT = Path(__file__).parents[1]
+WIDTH = 32
+
+
+@pytest.fixture(scope="session")
+def proteins() -> tuple[Protein, ...]:
+    """Random proteins: fewer residues than segments, as many, one more, and more than ESM-2 was trained on."""
+    rng = np.random.default_rng(1)
+    letters = list(STANDARD_RESIDUES)
+    return tuple(Protein(f"P{n}", "".join(rng.choice(letters, n))) for n in (1, 9, 10, 11, 60, 1100))
+
+
+@pytest.fixture(scope="session")
+def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained ESM-2 of 2 layers, with weights so large that every residue matters to every other."""
+    import torch
+
+    from esm2_amp.features.pretrain import EncoderShape, build_encoder, save_encoder
+
+    folder = tmp_path_factory.mktemp("encoder")
+    torch.manual_seed(0)
+    model = build_encoder(EncoderShape(layers=2, width=WIDTH, heads=4, feedforward=64))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 2:
+                parameter.mul_(8)
+    save_encoder(model, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def encoder(encoder_folder: Path) -> Esm2Encoder:
+    """That encoder, loaded."""
+    import torch
+
+    from esm2_amp.features.encoder import Esm2Encoder, identify
+
+    return Esm2Encoder(encoder_folder, identify("tiny", encoder_folder), torch.device("cpu"), torch.float32)
+
+
+@pytest.fixture(scope="session")
+def small_store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+    """24 proteins with random tokens, in three shards."""
+    from esm2_amp.features.identity import EncoderIdentity
+    from esm2_amp.features.store import FeatureStore, LongPolicy, StoreWriter
+
+    folder = tmp_path_factory.mktemp("features") / "store"
+    rng = np.random.default_rng(2)
+    tokens = (rng.normal(size=(24, len(STORED_TOKENS), WIDTH)) * 2 + 0.5).astype(np.float16)
+    identity = EncoderIdentity("random", "0" * 64, WIDTH)
+    with StoreWriter(folder, identity, LongPolicy("full", 1022), shard_rows=10) as writer:
+        writer.append([sequence_key("A" * (n + 1)) for n in range(24)], range(1, 25), range(1, 25), tokens)
+    return FeatureStore(folder)
+
+
+@pytest.fixture(scope="session")
+def dataset(small_store: FeatureStore) -> Callable[[TokenLayout], PairDataset]:
+    """64 different pairs of the small store with random labels, half of them 1."""
+    from esm2_amp.data.dataset import PairDataset
+
+    rng = np.random.default_rng(3)
+    a, b = rng.permutation(list(combinations(range(24), 2)))[:64].T
+    label = rng.permutation(np.repeat(np.array([0, 1], dtype=np.int8), 32))
+    return lambda layout: PairDataset(small_store, layout, a, b, label)
+
+
+@pytest.fixture(scope="session")
+def make_network() -> Callable[..., PairNetwork]:
+    """``make_network(name, seed)``: a fresh network as conf/model has it, with layers of a quarter of their sizes."""
+    import torch
+
+    from esm2_amp.models.checkpoint import hyper_from
+    from esm2_amp.models.networks import network_class
+
+    def make(name: str, seed: int | None = 0) -> PairNetwork:
+        file = ROOT / "conf" / "model" / f"{name}.yaml"
+        kind = network_class(name)
+        values = {**yaml.safe_load(file.read_text())["network"], "scale_from": 4 * WIDTH}
+        if seed is not None:
+            torch.manual_seed(seed)
+        return kind(WIDTH, hyper_from(kind, values, str(file)))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_card(encoder: Esm2Encoder, encoder_folder: Path) -> Callable[[str, PairNetwork], ModelCard]:
+    """``make_card(name, network)``: the card of a network trained on features of the small encoder."""
+    from esm2_amp.models.checkpoint import ModelCard
+
+    def make(name: str, network: PairNetwork) -> ModelCard:
+        source: dict[str, Any] = {"name": "tiny", "path": str(encoder_folder), "hub": None, "revision": None}
+        return ModelCard(
+            network=name,
+            hyper=asdict(network.hyper),
+            width=network.width,
+            tokens=list(network.layout),
+            encoder=asdict(encoder.identity),
+            encoder_source=source,
+            long={"mode": "full", "max_residues": 1022},
+            threshold=0.5,
+            calibration={"method": "none"},
+            training={},
+            metrics={},
+            versions={},
+        )
+
+    return make
