@@ -39,7 +39,11 @@ class PairDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[PairBatch]:
         """Shuffled anew each epoch."""
-        return pair_loader(self.train, self.batch_size, self.workers, shuffle_seed=self.seed)
+        loader = pair_loader(self.train, self.batch_size, self.workers, shuffle_seed=self.seed)
+        if self.trainer is not None and self.trainer.world_size == 1 and isinstance(loader.sampler, EpochSampler):
+            # workers fetch ahead at once: in a resumed run that is before Lightning tells the sampler its epoch
+            loader.sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
+        return loader
 
     def val_dataloader(self) -> DataLoader[PairBatch]:
         """In file order."""

@@ -65,7 +65,7 @@ def save_model(folder: Path, network: PairNetwork, card: ModelCard, training_seq
     """
     with atomic_path(folder) as path:
         path.mkdir()
-        weights = {name: tensor.detach().float().contiguous() for name, tensor in network.state_dict().items()}
+        weights = {name: tensor.detach().cpu().float().contiguous() for name, tensor in network.state_dict().items()}
         save_file(weights, path / "model.safetensors")
         (path / "training_sequences.txt").write_text("".join(f"{key}\n" for key in sorted(training_sequences)))
         text = json.dumps({"format": FORMAT, "version": VERSION, **asdict(card)}, indent=2, allow_nan=False)
@@ -91,15 +91,7 @@ def load_card(folder: Path) -> ModelCard:
         raise InputError("not the card of an ESM2-AMP model", file=file)
     if (version := raw.pop("version", None)) != VERSION:
         raise InputError(f"card version {version!r}; this ESM2-AMP reads {VERSION}", file=file)
-    names = {field.name for field in fields(ModelCard)}
-    if names != set(raw):
-        wrong = ", ".join(sorted(names ^ set(raw)))
-        raise InputError(f"missing or unknown entries in the card: {wrong}", file=file)
-    kinds = {"str": str, "int": int, "float": int | float, "list": list, "dict": dict}
-    for field in fields(ModelCard):
-        value, kind = raw[field.name], str(field.type)
-        if not isinstance(value, kinds[kind.split("[")[0]]):
-            raise InputError(f"malformed card: {field.name} is {value!r}, expected {kind}", file=file)
+    _check_entries(raw, file)
     card = ModelCard(**raw)
     try:
         card.identity, card.long_policy  # noqa: B018 - both must be well-formed
@@ -160,6 +152,16 @@ def load_training_sequences(folder: Path) -> frozenset[str]:
         return frozenset(file.read_text(encoding="ascii").split())
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot be read ({error})", file=file) from error
+
+
+def _check_entries(raw: dict[str, Any], file: Path) -> None:
+    expected = {field.name: str(field.type) for field in fields(ModelCard)}
+    if wrong := sorted(set(expected) ^ set(raw)):
+        raise InputError(f"missing or unknown entries in the card: {', '.join(wrong)}", file=file)
+    kinds = {"str": str, "int": int, "float": int | float, "list": list, "dict": dict}
+    for name, kind in expected.items():
+        if not isinstance(raw[name], kinds[kind.split("[")[0]]):
+            raise InputError(f"malformed card: {name} is {raw[name]!r}, expected {kind}", file=file)
 
 
 def _check_weights(expected: dict[str, torch.Tensor], weights: dict[str, torch.Tensor], file: Path) -> None:

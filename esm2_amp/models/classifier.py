@@ -36,7 +36,7 @@ class PairClassifier(pl.LightningModule):
         loss = functional.binary_cross_entropy_with_logits(self(batch.a, batch.b), batch.label)
         if not torch.isfinite(loss):
             raise InputError(
-                f"training diverged: the loss is {float(loss)} in epoch {self.current_epoch}",
+                f"training diverged: the loss is {loss.item()} in epoch {self.current_epoch}",
                 remedy="Lower model.optimizer.lr, set trainer.gradient_clip_val=1, or use full precision.",
             )
         self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch.row))
@@ -47,8 +47,9 @@ class PairClassifier(pl.LightningModule):
         logits = self(batch.a, batch.b).float()
         loss = functional.binary_cross_entropy_with_logits(logits, batch.label)
         self.loss.update(loss, weight=len(batch.row))
-        self.auroc.update(logits, batch.label.int())
-        self.aupr.update(logits, batch.label.int())
+        # probabilities: of logits torchmetrics takes the sigmoid only in batches that leave 0..1
+        self.auroc.update(logits.sigmoid(), batch.label.int())
+        self.aupr.update(logits.sigmoid(), batch.label.int())
         self.log("val/loss", self.loss, on_epoch=True)
         self.log("val/auroc", self.auroc, on_epoch=True, prog_bar=True)
         self.log("val/aupr", self.aupr, on_epoch=True, prog_bar=True)

@@ -31,13 +31,21 @@ class Fit:
 
 
 class EpochSeed(Callback):
-    """Seeds torch at the start of each epoch, so that dropout does not depend on whether a run was resumed."""
+    """Seeds torch at the start of each epoch, so that dropout does not depend on whether a run was resumed.
+
+    At the first batch and not before: a loader draws from the same generator when its iterator is made, which is after
+    the start of an epoch, but before it in the epoch with which a resumed run begins.
+    """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         """Another seed for every epoch and process."""
+        if batch_idx > 0:
+            return
         state = np.random.SeedSequence((self.seed, trainer.current_epoch, trainer.global_rank)).generate_state(1)
         torch.manual_seed(int(state[0]))
 

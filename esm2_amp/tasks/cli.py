@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 from esm2_amp import __version__
@@ -25,13 +25,14 @@ TASKS = {
     "pretrain": "Pretrain a small encoder of ESM-2's architecture.",
 }
 _ACTIONS = {"store": ("info", "export")}
-_HYDRA_TAKES_A_WORD = ("--cfg", "-c", "--package", "-p", "--info", "-i")
+_FLAGS = ("-m", "--multirun", "--resolve")
+_FLAGS_WITH_A_WORD = ("-c", "--cfg", "-p", "--package", "-i", "--info", "-cd", "--config-dir")
+"""Hydra's own that are handed on."""
 _QUIET = (
     "hydra/job_logging=none",
     "hydra/hydra_logging=none",
     "hydra.run.dir=.",
     "hydra.output_subdir=null",
-    "hydra.sweep.dir=.",
     "hydra.sweep.subdir=.",
 )
 """Hydra keeps no folders and no log of its own: a run's configuration is saved in its run folder."""
@@ -64,14 +65,12 @@ def _main(argv: list[str]) -> None:
         return
     if overrides and overrides[0] in _ACTIONS.get(task, ()):
         overrides = [f"action={overrides[0]}", *overrides[1:]]
-    for before, word in pairwise(["", *overrides]):
-        if before not in _HYDRA_TAKES_A_WORD:
-            _check_word(word, task)
+    flags, values = _sorted_out(overrides, task)
     warnings.filterwarnings("ignore", category=UserWarning, module="hydra")
-    _compose_and_run(task, overrides, importlib.import_module(f"esm2_amp.tasks.{task}").run)
+    _compose_and_run(task, flags, values, importlib.import_module(f"esm2_amp.tasks.{task}").run)
 
 
-def _compose_and_run(task: str, overrides: list[str], run: Callable[[Any], Any]) -> None:
+def _compose_and_run(task: str, flags: list[str], values: list[str], run: Callable[[Any], Any]) -> None:
     import hydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -86,9 +85,10 @@ def _compose_and_run(task: str, overrides: list[str], run: Callable[[Any], Any])
             mistakes.append(mistake)
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come out, instead of Hydra's own exit
-    sys.argv = [original[0], *_QUIET, *overrides]
     try:
-        hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name=task)(job)()
+        with tempfile.TemporaryDirectory() as scratch:  # for the multirun.yaml of a sweep
+            sys.argv = [original[0], *flags, *_QUIET, f"hydra.sweep.dir={scratch}", *values]
+            hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name=task)(job)()
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(_first_lines(error), remedy=f"See: esm2-amp {task} --help") from error
     finally:
@@ -97,12 +97,24 @@ def _compose_and_run(task: str, overrides: list[str], run: Callable[[Any], Any])
         raise mistakes[0]
 
 
-def _check_word(word: str, task: str) -> None:
-    free = word.startswith(("-", "+hydra", "++hydra")) or "=" in word
-    if not free:
-        raise InputError(f"{word!r} is not KEY=VALUE", remedy=f"See: esm2-amp {task} --help")
-    if word.startswith("+") and not word.lstrip("+").startswith("hydra"):
-        raise InputError(f"{word!r} would add an unknown option", remedy=f"See: esm2-amp {task} --help")
+def _sorted_out(words: list[str], task: str) -> tuple[list[str], list[str]]:
+    """Check the form of every word; Hydra's flags apart from the values, which must follow each other for Hydra."""
+    flags, values, remedy = list[str](), list[str](), f"See: esm2-amp {task} --help"
+    rest = iter(words)
+    for word in rest:
+        if word in _FLAGS_WITH_A_WORD:
+            flags += [word, next(rest, "")]
+        elif word in _FLAGS or word.startswith("--cfg="):
+            flags.append(word)
+        elif word.startswith("-"):
+            raise InputError(f"there is no flag {word!r}", remedy=remedy)
+        elif "=" not in word:
+            raise InputError(f"{word!r} is not KEY=VALUE", remedy=remedy)
+        elif word.startswith("+") and not word.lstrip("+").startswith("hydra"):
+            raise InputError(f"{word!r} would add an unknown option", remedy=remedy)
+        else:
+            values.append(word)
+    return flags, values
 
 
 def _first_lines(error: Exception) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from dataclasses import asdict, dataclass, fields, make_dataclass
+from typing import Any, TypeVar, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
@@ -11,6 +11,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from esm2_amp.errors import InputError
 from esm2_amp.features.store import LongPolicy
 from esm2_amp.models.optimisation import Optimisation
+from esm2_amp.sources.spec import SimulationSpec
 
 T = TypeVar("T")
 
@@ -178,6 +179,25 @@ class PretrainConfig:
     precision: str
     threads: int | None
     seed: int
+
+
+@dataclass
+class SimulateConfig:
+    """``conf/simulate.yaml``."""
+
+    output: str
+    seed: int
+    world: dict[str, Any]
+
+    def spec(self) -> SimulationSpec:
+        """The settings of the world, types and values checked."""
+        hints = get_type_hints(SimulationSpec)
+        # a twin of the specification that is not frozen: OmegaConf fills nothing else
+        fillable = make_dataclass("World", [(field.name, hints[field.name]) for field in fields(SimulationSpec)])
+        values = vars(typed(fillable, OmegaConf.create(self.world)))
+        spec = SimulationSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        spec.check()
+        return spec
 
 
 @dataclass

@@ -125,8 +125,8 @@ def fit(
         folder, "last", save_top_k=1, monitor=None, save_on_train_epoch_end=True, enable_version_counter=False
     )
     trainer = pl.Trainer(
+        # the loader ends the last epoch at the last step; with max_steps Lightning counts a resumed epoch twice
         max_epochs=math.ceil(config.steps / config.steps_per_epoch),
-        max_steps=config.steps,
         precision=config.precision,
         gradient_clip_val=1.0,
         logger=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
+import shutil
 import sys
 import time
 from dataclasses import asdict
@@ -50,8 +51,9 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     network = build_network(config, choice.identity.width)
     folder = open_run(config.run_dir, config.model.name, cfg, resume=config.resume, child=IS_CHILD)
     try:
-        start_logging(folder / "train.log")
-        data.describe(folder)
+        if not IS_CHILD:
+            start_logging(folder / "train.log")
+            data.describe(folder)
         store = ensure_features(data.proteins, choice, store_folder(config.features, choice.identity))
         outcome = train_network(config, network, data, store, folder)
         if IS_CHILD:
@@ -210,6 +212,7 @@ def write_run(
         metrics=result.metrics,
         versions=versions(),
     )
+    shutil.rmtree(folder / "model", ignore_errors=True)  # of this run, killed before metrics.json
     save_model(folder / "model", network, card, [protein.key for protein in data.train.proteins])
     issues = {name: count_issues(table.issues) for name, table in data.tables().items()}
     summary = {**result.metrics, "fit": asdict(outcome), "issues": issues, "data": data.provenance()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +25,8 @@ from esm2_amp.features.pretrain import (
     unigram_perplexity,
 )
 from esm2_amp.records import STANDARD_RESIDUES
+from esm2_amp.tasks import pretrain
+from esm2_amp.tasks.config import PretrainConfig
 
 SHAPE = EncoderShape(layers=1, width=16, heads=2, feedforward=32)
 SCHEDULE = Schedule(steps=20, warmup=4, tokens=200, window=30, learning_rate=0.01, steps_per_epoch=5, seed=7)
@@ -148,6 +151,38 @@ def test_the_rate_rises_to_its_peak_and_falls_to_zero() -> None:
     assert factors[:5] == [0.25, 0.5, 0.75, 1.0, 1.0]
     assert all(after < before for before, after in zip(factors[4:-1], factors[5:], strict=True))
     assert factors[-1] == pytest.approx(0)
+
+
+def test_a_killed_pretraining_goes_on_and_ends_as_if_it_had_not_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = PretrainConfig(
+        fasta="unused", output="unused", layers=1, width=16, heads=2, feedforward=32, steps=17, warmup=4, tokens=200,
+        window=30, learning_rate=0.01, steps_per_epoch=5, held_out=0.1, precision="32-true", threads=1, seed=7,
+    )  # fmt: skip
+    sequences, batch = random_sequences(12), BatchStream.batch
+    trained: list[int] = []
+
+    def run(folder: str, killed_at: int | None) -> torch.nn.Module:
+        def watched(stream: BatchStream, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+            if not stream.always_mask:
+                if number == killed_at:
+                    raise InterruptedError
+                trained.append(number)
+            return batch(stream, number)
+
+        trained.clear()
+        monkeypatch.setattr(BatchStream, "batch", watched)
+        return pretrain.fit(config, sequences[2:], sequences[:2], tmp_path / folder)[1]
+
+    whole = run("whole", None)
+    assert trained == list(range(17))
+    with pytest.raises(InterruptedError):
+        run("resumed", 12)
+    resumed = run("resumed", None)
+    assert trained == list(range(10, 17))
+    for (name, ours), theirs in zip(resumed.state_dict().items(), whole.state_dict().values(), strict=True):
+        assert torch.equal(ours, theirs), name
 
 
 def test_decay_spares_biases_and_norms_and_forgets_nothing() -> None:
