@@ -71,8 +71,9 @@ def encoder(encoder_folder: Path) -> Esm2Encoder:
 @pytest.fixture(scope="session")
 def small_store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
     """24 proteins with random tokens, in three shards."""
-    from esm2_amp.features.identity import EncoderIdentity
-    from esm2_amp.features.store import FeatureStore, LongPolicy, StoreWriter
+    from esm2_amp.features.identity import EncoderIdentity, LongPolicy
+    from esm2_amp.features.store import FeatureStore
+    from esm2_amp.features.store_writer import StoreWriter
 
     folder = tmp_path_factory.mktemp("features") / "store"
     rng = np.random.default_rng(2)

@@ -11,9 +11,10 @@ import torch
 from esm2_amp.errors import InputError
 from esm2_amp.features.alphabet import encode, pad
 from esm2_amp.features.encoder import Encoder
-from esm2_amp.features.identity import EncoderIdentity
+from esm2_amp.features.identity import EncoderIdentity, LongPolicy
 from esm2_amp.features.pooling import pool
-from esm2_amp.features.store import FeatureStore, LongPolicy, StoreWriter
+from esm2_amp.features.store import FeatureStore
+from esm2_amp.features.store_writer import StoreWriter
 from esm2_amp.records import Protein
 
 

@@ -1,8 +1,10 @@
-"""Who computed a feature."""
+"""Who computed a feature, and from how much of the protein."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from esm2_amp.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -19,3 +21,35 @@ class EncoderIdentity:
     def same_weights(self, other: EncoderIdentity) -> bool:
         """True where both name the same weights, under whatever name."""
         return self.sha256 == other.sha256 and self.width == other.width
+
+
+@dataclass(frozen=True)
+class LongPolicy:
+    """What happens to a protein of more than ``max_residues`` residues.
+
+    ``full`` encodes it whole (rotary positions go beyond the 1,022 residues of ESM-2's training); ``truncate``
+    encodes its first ``max_residues`` residues between cls and eos.
+    """
+
+    mode: str
+    max_residues: int
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("full", "truncate"):
+            raise InputError(f"long-protein policy {self.mode!r} is unknown", remedy="Use full or truncate.")
+        if self.max_residues < 10:
+            raise InputError(
+                f"max_residues is {self.max_residues}", remedy="Use 10 or more; ESM-2 was trained on 1022."
+            )
+
+    def residues(self, length: int) -> int:
+        """How many residues of a protein are encoded."""
+        return length if self.mode == "full" else min(length, self.max_residues)
+
+    def __str__(self) -> str:
+        return "full" if self.mode == "full" else f"truncate at {self.max_residues}"
+
+    @property
+    def tag(self) -> str:
+        """Short form for folder names."""
+        return "full" if self.mode == "full" else f"first{self.max_residues}"

@@ -16,8 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from esm2_amp.errors import InputError
-from esm2_amp.features.identity import EncoderIdentity
-from esm2_amp.features.store import LongPolicy
+from esm2_amp.features.identity import EncoderIdentity, LongPolicy
 from esm2_amp.io.atomic import atomic_path
 from esm2_amp.models.network import Hyperparameters, PairNetwork
 from esm2_amp.models.networks import network_class

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from esm2_amp.errors import InputError
-from esm2_amp.features.store import LongPolicy
+from esm2_amp.features.identity import LongPolicy
 from esm2_amp.models.optimisation import Optimisation
 from esm2_amp.sources.spec import SimulationSpec
 
@@ -194,8 +194,9 @@ class SimulateConfig:
         hints = get_type_hints(SimulationSpec)
         # a twin of the specification that is not frozen: OmegaConf fills nothing else
         fillable = make_dataclass("World", [(field.name, hints[field.name]) for field in fields(SimulationSpec)])
-        values = vars(typed(fillable, OmegaConf.create(self.world)))
-        spec = SimulationSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        filled = vars(typed(fillable, OmegaConf.create(self.world)))
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in filled.items()}
+        spec = SimulationSpec(**values)
         spec.check()
         return spec
 

@@ -83,6 +83,8 @@ def ensure_features(proteins: Sequence[Protein], choice: EncoderChoice, folder: 
         return FeatureStore(folder)
     set_threads(cfg.threads)
     budget = cfg.token_budget or (1024 if pick_device(cfg.device).type == "cpu" else 16_384)
+    # a new store is not begun before the weights are known to load: a mistake leaves nothing behind
+    loaded = None if (Path(folder) / "manifest.json").exists() else choice.load()
     began = time.monotonic()
     with progress("features", "residues") as (begin, advance):
 
@@ -96,7 +98,9 @@ def ensure_features(proteins: Sequence[Protein], choice: EncoderChoice, folder: 
                 )
             begin(residues)
 
-        report = extract(proteins, folder, choice.identity, choice.load, cfg.policy(), budget, start, advance)
+        report = extract(
+            proteins, folder, choice.identity, lambda: loaded or choice.load(), cfg.policy(), budget, start, advance
+        )
     _tell(report, time.monotonic() - began, folder)
     return FeatureStore(folder)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -87,6 +88,9 @@ def _output(output: str | None, inputs: Iterable[str]) -> Path:
         raise InputError(f"output {output!r} is not a table", remedy=f"End its name in {', '.join(_NAMES)}.")
     if path.is_dir():
         raise InputError(f"output {output!r} is a folder", remedy="Name a file in it.")
+    parent = next(folder for folder in path.parents if folder.exists())
+    if not (parent.is_dir() and os.access(parent, os.W_OK)):
+        raise InputError(f"output {output!r} cannot be made: {str(parent)!r} is no folder to write to")
     if any(path.exists() and Path(name).exists() and path.samefile(name) for name in inputs):
         raise InputError(f"output {output!r} is an input too", remedy="Name another file.")
     return path
@@ -125,7 +129,8 @@ def _report(tally: Tally, output: Path, model: TrainedModel) -> None:
         metrics = metrics_by_class(
             np.array(tally.label), np.array(tally.probability), np.array(tally.classes), model.card.threshold
         )
-        file = output.with_name(output.name.split(".")[0] + ".metrics.json")
+        stem = output.name.removesuffix(".gz").removesuffix(".tsv").removesuffix(".csv")
+        file = output.with_name(f"{stem}.metrics.json")
         write_json(file, {"threshold": model.card.threshold, "unscored": tally.unscored, **metrics})
         keys = ("n", "auroc", "aupr", "mcc", "f1", "precision", "recall", "accuracy", "brier", "ece")
         rows = [[kind, *(_cell(values[key]) for key in keys)] for kind, values in metrics.items()]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,11 @@ _SHARED = "ESM2_AMP_RUN_DIR"
 _MAY_CHANGE = ("resume", "run_dir", "trainer", "logger", "features")
 
 
-def open_run(run_dir: str | None, name: str, cfg: DictConfig, *, resume: bool, child: bool) -> Path:
+@contextmanager
+def open_run(run_dir: str | None, name: str, cfg: DictConfig, *, resume: bool, child: bool) -> Iterator[Path]:
     """Make the folder of a run and save its configuration, or check that an unfinished run may go on.
+
+    A new folder is taken away again when the block ends with an InputError before any epoch was finished.
 
     Args:
         run_dir: where; None makes ``runs/DATE/TIME-NAME``.
@@ -30,47 +35,84 @@ def open_run(run_dir: str | None, name: str, cfg: DictConfig, *, resume: bool, c
         resume: go on with the run in ``run_dir``.
         child: True in the further processes of a distributed run, which take the first one's folder.
 
+    Yields:
+        The folder.
+
     Raises:
         InputError: the folder exists already, or, for ``resume``, is no unfinished run of this configuration.
     """
     if child and _SHARED in os.environ:
-        return Path(os.environ[_SHARED])
-    if resume:
+        yield Path(os.environ[_SHARED])
+    elif resume:
         folder = _reopen(run_dir, cfg)
+        os.environ[_SHARED] = str(folder)
+        yield folder
     else:
-        folder = _new(run_dir, name)
-        with atomic_text(folder / "config.yaml") as stream:
-            stream.write(OmegaConf.to_yaml(cfg, resolve=True))
-    os.environ[_SHARED] = str(folder)
-    return folder
+        folder, made = _new(run_dir, name)
+        try:
+            with atomic_text(folder / "config.yaml") as stream:
+                stream.write(OmegaConf.to_yaml(cfg, resolve=True))
+            os.environ[_SHARED] = str(folder)
+            yield folder
+        except InputError:
+            if not (folder / "checkpoints" / "last.ckpt").exists():
+                _take_away(folder, made)
+            raise
 
 
-def _new(run_dir: str | None, name: str) -> Path:
+def _new(run_dir: str | None, name: str) -> tuple[Path, list[Path]]:
+    """The folder of a new run, and which folders had to be made for it, the innermost first."""
     if run_dir is None:
-        return _unused(Path("runs") / time.strftime("%Y-%m-%d"), f"{time.strftime('%H-%M-%S')}-{name}")
+        wanted = Path("runs") / time.strftime("%Y-%m-%d") / f"{time.strftime('%H-%M-%S')}-{name}"
+        made = _absent(wanted)
+        folder = _claim(wanted)
+        return folder, made if folder == wanted else [folder]
     folder = Path(run_dir)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(
             f"run_dir {run_dir!r} exists already",
             remedy="Name a new folder, or add resume=true to go on with an unfinished run.",
         )
-    return _make(folder)
+    made = _absent(folder)
+    _make(folder, exist_ok=True)
+    return folder, made
 
 
-def _unused(parent: Path, name: str) -> Path:
+def _absent(folder: Path) -> list[Path]:
+    return [path for path in (folder, *folder.parents) if not path.exists()]
+
+
+def _claim(wanted: Path) -> Path:
+    """Make a folder of this name, or with a number behind it where the name is taken."""
     for suffix in ("", *(f"-{i}" for i in range(2, 1000))):
-        folder = parent / f"{name}{suffix}"
-        if not folder.exists():
-            return _make(folder)
-    raise InputError("no free name for the run", file=parent, remedy="Give run_dir=FOLDER.")
+        folder = wanted.with_name(wanted.name + suffix)
+        with suppress(FileExistsError):
+            _make(folder, exist_ok=False)
+            return folder
+    raise InputError("no free name for the run", file=wanted.parent, remedy="Give run_dir=FOLDER.")
 
 
-def _make(folder: Path) -> Path:
+def _make(folder: Path, *, exist_ok: bool) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=exist_ok)
     except OSError as error:
-        raise InputError(f"the run folder cannot be made ({error.strerror})", file=folder) from error
-    return folder
+        if folder.is_dir():
+            raise
+        raise InputError(
+            f"the run folder cannot be made ({error.strerror})", file=folder, remedy="Give run_dir=FOLDER elsewhere."
+        ) from error
+
+
+def _take_away(folder: Path, made: Sequence[Path]) -> None:
+    """Empty the folder and remove those of ``made`` that nobody else has put anything into."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    for path in made:
+        with suppress(OSError):
+            path.rmdir()
 
 
 def _reopen(run_dir: str | None, cfg: DictConfig) -> Path:

@@ -49,22 +49,27 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     data = read_training_data(config.data)
     choice = EncoderChoice(config.encoder, config.features)
     network = build_network(config, choice.identity.width)
-    folder = open_run(config.run_dir, config.model.name, cfg, resume=config.resume, child=IS_CHILD)
-    try:
-        if not IS_CHILD:
+    with open_run(config.run_dir, config.model.name, cfg, resume=config.resume, child=IS_CHILD) as folder:
+        try:
             start_logging(folder / "train.log")
-            data.describe(folder)
-        store = ensure_features(data.proteins, choice, store_folder(config.features, choice.identity))
-        outcome = train_network(config, network, data, store, folder)
-        if IS_CHILD:
-            return {}
-        result = measure(network, store, data, config.batch_size)
-        write_run(folder, config, network, choice, data, outcome, result)
-        show_measurement(result, data)
-        say(f"Run folder: {folder}\nModel:      {folder / 'model'}   (python predict.py checkpoint={folder / 'model'})")
-        return result.metrics
-    finally:
-        stop_logging_to_files()
+            return _train_in(folder, config, network, choice, data)
+        finally:
+            stop_logging_to_files()
+
+
+def _train_in(
+    folder: Path, config: TrainConfig, network: PairNetwork, choice: EncoderChoice, data: TrainingData
+) -> dict[str, Any]:
+    data.describe(folder)
+    store = ensure_features(data.proteins, choice, store_folder(config.features, choice.identity))
+    outcome = train_network(config, network, data, store, folder)
+    if IS_CHILD:
+        return {}
+    result = measure(network, store, data, config.batch_size)
+    write_run(folder, config, network, choice, data, outcome, result)
+    show_measurement(result, data)
+    say(f"Run folder: {folder}\nModel:      {folder / 'model'}   (python predict.py checkpoint={folder / 'model'})")
+    return result.metrics
 
 
 def check(config: TrainConfig) -> None:

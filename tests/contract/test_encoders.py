@@ -12,7 +12,8 @@ from transformers import EsmModel, EsmTokenizer
 from esm2_amp.features.alphabet import encode, pad
 from esm2_amp.features.encoder import Esm2Encoder
 from esm2_amp.features.extract import extract
-from esm2_amp.features.store import FeatureStore, LongPolicy
+from esm2_amp.features.identity import LongPolicy
+from esm2_amp.features.store import FeatureStore
 from esm2_amp.records import Protein
 
 

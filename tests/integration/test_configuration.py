@@ -52,7 +52,7 @@ def leaves(node: Any, prefix: str = "") -> Iterator[str]:
 
 
 def test_there_is_a_configuration_for_every_task() -> None:
-    assert ROOTS == sorted(TASKS)
+    assert sorted(TASKS) == ROOTS
 
 
 @pytest.mark.parametrize("root", ROOTS)

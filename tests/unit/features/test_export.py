@@ -9,8 +9,9 @@ import pytest
 
 from esm2_amp.errors import InputError
 from esm2_amp.features.export import export_npz
-from esm2_amp.features.identity import EncoderIdentity
-from esm2_amp.features.store import FeatureStore, LongPolicy, StoreWriter
+from esm2_amp.features.identity import EncoderIdentity, LongPolicy
+from esm2_amp.features.store import FeatureStore
+from esm2_amp.features.store_writer import StoreWriter
 from esm2_amp.layout import STORED_TOKENS
 from esm2_amp.records import Protein
 

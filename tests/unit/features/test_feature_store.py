@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 
 from esm2_amp.errors import InputError
-from esm2_amp.features.identity import EncoderIdentity
-from esm2_amp.features.store import FeatureStore, LongPolicy, StoreWriter
+from esm2_amp.features.identity import EncoderIdentity, LongPolicy
+from esm2_amp.features.store import FeatureStore
+from esm2_amp.features.store_writer import StoreWriter
 
 ENCODER = EncoderIdentity("mine", "a" * 64, 3)
 FULL = LongPolicy("full", 1022)

@@ -32,6 +32,11 @@ SHAPE = EncoderShape(layers=1, width=16, heads=2, feedforward=32)
 SCHEDULE = Schedule(steps=20, warmup=4, tokens=200, window=30, learning_rate=0.01, steps_per_epoch=5, seed=7)
 
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers", "ignore:Checkpoint directory", "ignore:.*LeafSpec"
+)
+
+
 def random_sequences(count: int, longest: int = 90, seed: int = 0) -> list[str]:
     rng = np.random.default_rng(seed)
     letters = list(STANDARD_RESIDUES)

@@ -71,7 +71,6 @@ def test_dropout_hits_attention_and_both_branches_in_training_only() -> None:
     for block in (SelfAttention(16, 4, 0.3), EncoderLayer(16, 4, 24, 0.3)):
         assert not torch.equal(block(x), block(x))
         assert torch.equal(block.eval()(x), block(x))
-        assert torch.equal(SelfAttention(16, 4, 0.0)(x).isnan(), torch.zeros_like(x, dtype=torch.bool))
     layer = EncoderLayer(16, 4, 24, 0.999999).train()
     torch.testing.assert_close(layer(x), x)  # nothing but the residual path is left
 
@@ -119,6 +118,7 @@ def test_a_head_starts_with_he_weights(norm: bool) -> None:
 
 
 def test_standardisation_is_the_identity_until_fitted_and_spares_what_does_not_vary() -> None:
+    torch.manual_seed(0)
     layer = Standardise(2, 3)
     x = torch.randn(4, 2, 3)
     assert torch.equal(layer(x), x)

@@ -135,6 +135,8 @@ def test_a_store_made_with_another_policy_is_refused(
     model.card = replace(model.card, long={"mode": "truncate", "max_residues": 100})
     with pytest.raises(InputError, match="made with long=full, not truncate at 100"):
         model.predict(PAIRS, sequences, store=tmp_path / "store")
+    with pytest.raises(InputError, match="made with long=full, not truncate at 100"):
+        next(model.score_rows(as_pairs(PAIRS), ProteinSet(()), FeatureStore(tmp_path / "store"), 10))
 
 
 @pytest.mark.parametrize(
