@@ -116,17 +116,14 @@ class Esm2Encoder:
                 use_safetensors=True,
                 local_files_only=True,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # reported below, by name
             )
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise InputError(f"the weights cannot be loaded ({error})", file=folder) from error
         finally:
             transformers_logging.set_verbosity(verbosity)
             transformers_logging.enable_progress_bar()
-        missing = [key for key in loading["missing_keys"] if not any(part in key for part in _NOT_NEEDED)]
-        if missing:
-            raise InputError(
-                f"the weights lack {len(missing)} tensors of the encoder, first {sorted(missing)[0]!r}", file=folder
-            )
+        _check_loaded(loading, folder)
         self.model.eval().requires_grad_(False).to(device)
 
     @torch.inference_mode()
@@ -134,6 +131,19 @@ class Esm2Encoder:
         """Last hidden states (B, S, D) of padded token numbers (B, S)."""
         tokens = tokens.to(self.device)
         return self.model(input_ids=tokens, attention_mask=tokens != PAD).last_hidden_state
+
+
+def _check_loaded(loading: dict[str, Any], folder: Path) -> None:
+    """Refuse weights of another shape, or of more or fewer layers, than the configuration says."""
+    wrong = {
+        "lack": loading["missing_keys"],
+        "have in another shape": [key for key, *_ in loading["mismatched_keys"]],
+        "have beyond the configuration": [key for key in loading["unexpected_keys"] if "encoder.layer." in key],
+    }
+    for what, keys in wrong.items():
+        named = sorted(key for key in keys if not any(part in key for part in _NOT_NEEDED))
+        if named:
+            raise InputError(f"the weights {what} {len(named)} tensors of the encoder, first {named[0]!r}", file=folder)
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -151,6 +161,8 @@ def _config(folder: Path) -> dict[str, Any]:
         raise InputError("not an ESM-2 encoder (no rotary positions, or a folding model)", file=file)
     if config.get("vocab_size") != len(VOCABULARY):
         raise InputError(f"vocabulary of {config.get('vocab_size')} tokens; ESM-2's has {len(VOCABULARY)}", file=file)
+    if not isinstance(config.get("hidden_size"), int):
+        raise InputError(f"hidden_size is {config.get('hidden_size')!r}", file=file)
     vocabulary = folder / "vocab.txt"
     if vocabulary.exists() and tuple(vocabulary.read_text(encoding="utf-8").split()) != VOCABULARY:
         raise InputError("the vocabulary is not ESM-2's", file=vocabulary)

@@ -17,7 +17,7 @@ _OTHER_FORMATS = (
     (r"ID   ", "a UniProt or EMBL flat file"),
     (r"CLUSTAL|# STOCKHOLM|#NEXUS", "an alignment"),
     (r"<", "a web page or XML"),
-    (r"\S+(\s*[\t,;]\s*|\s+)\S+(\s*[\t,;]\s*[01]|\s+[01])?$", "a list of pairs"),
+    (r"\S+\s*[\t,;]\s*\S+(\s*[\t,;]\s*\S+)?$|\S+\s+\S+(\s+[01])?$", "a list of pairs"),
 )
 _LOOKS = "FASTA has a line '>id description' above the residues of each protein."
 

@@ -112,7 +112,7 @@ def resolve_pairs(
     rows = _with_sequences(rows, found, unknown, proteins.file or "the FASTA file", file, issues)
     rows = _once_each(rows, found, conflicts, file, issues)
     if not len(rows.line):
-        counts = ", ".join(f"{kind}: {count}" for kind, count in count_issues(issues).items())
+        counts = ", ".join(f"{kind.replace('_', ' ')}: {count}" for kind, count in count_issues(issues).items())
         raise InputError(f"no pair is left ({counts})", file=file, remedy="Check the ids and the labels.")
     held = {protein.id: protein for protein in found if protein is not None}
     number = {name: position for position, name in enumerate(held)}

@@ -18,9 +18,12 @@ class Optimisation:
     min_lr: float
 
     def __post_init__(self) -> None:
-        if not self.lr > 0:
-            raise InputError(f"model.optimizer.lr is {self.lr}", remedy="Give a learning rate above zero.")
-        if self.weight_decay < 0 or self.min_lr < 0 or self.plateau_patience < 0:
-            raise InputError("model.optimizer.weight_decay, min_lr and plateau_patience cannot be negative")
+        if not 0 < self.lr <= 1:
+            raise InputError(f"model.optimizer.lr is {self.lr}", remedy="Give a learning rate above 0, at most 1.")
+        for name, value in (("weight_decay", self.weight_decay), ("min_lr", self.min_lr)):
+            if not 0 <= value < float("inf"):
+                raise InputError(f"model.optimizer.{name} is {value}", remedy="Give a number of 0 or more.")
+        if self.plateau_patience < 0:
+            raise InputError(f"model.optimizer.plateau_patience is {self.plateau_patience}", remedy="Give 0 or more.")
         if not 0 < self.plateau_factor < 1:
             raise InputError(f"model.optimizer.plateau_factor is {self.plateau_factor}", remedy="Give 0 < factor < 1.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from esm2_amp.data.datamodule import PairDataModule
 from esm2_amp.data.dataset import PairDataset
+from esm2_amp.errors import InputError
 from esm2_amp.models.classifier import PairClassifier
 from esm2_amp.models.network import PairNetwork
 from esm2_amp.models.optimisation import Optimisation
@@ -102,21 +104,25 @@ def fit(
         seed: of the order of pairs and of dropout.
         trainer_options: keyword arguments of :class:`pytorch_lightning.Trainer`.
         callbacks: further ones.
+
+    Raises:
+        InputError: a checkpoint in ``folder`` is damaged; training diverged.
     """
     module = PairClassifier(network, optimisation)
     best, last = folder / "best.ckpt", folder / "last.ckpt"
-    if not (last.exists() and _stopped_early(last)):
+    begun = _read_checkpoint(last) if last.exists() else None
+    if begun is None or not _stopped_early(begun):
         trainer = pl.Trainer(
             max_epochs=epochs,
             num_sanity_val_steps=0,
             callbacks=[EpochSeed(seed), *_keepers(folder, patience), *callbacks],
             **trainer_options,
         )
-        trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
-    kept = torch.load(best, map_location="cpu", weights_only=True)
+        trainer.fit(module, datamodule=data, ckpt_path=None if begun is None else str(last), weights_only=True)
+    kept = _read_checkpoint(best)
     module.load_state_dict(kept["state_dict"])
     network.to("cpu").eval()
-    epochs_run = int(torch.load(last, map_location="cpu", weights_only=True)["epoch"]) + 1
+    epochs_run = int(_read_checkpoint(last)["epoch"]) + 1
     score = _callback_state(kept, "best_model_score")["best_model_score"]
     return Fit(epochs_run, int(kept["epoch"]), float(score))
 
@@ -131,9 +137,17 @@ def _keepers(folder: Path, patience: int) -> list[Callback]:
     ]
 
 
-def _stopped_early(last: Path) -> bool:
+def _read_checkpoint(file: Path) -> dict[str, Any]:
+    try:
+        checkpoint: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+        raise InputError("the checkpoint is damaged", file=file, remedy="Begin a new run.") from error
+    return checkpoint
+
+
+def _stopped_early(checkpoint: dict[str, Any]) -> bool:
     """True if the run was killed after early stopping had ended its training."""
-    state = _callback_state(torch.load(last, map_location="cpu", weights_only=True), "wait_count")
+    state = _callback_state(checkpoint, "wait_count")
     return bool(state["wait_count"] >= state["patience"])
 
 

@@ -165,4 +165,6 @@ def _unreachable(url: str, reason: object) -> Exception:
     if isinstance(reason, socket.gaierror):
         host = urlsplit(url).hostname
         return InputError(f"{url}: the host '{host}' is not known here", remedy="Is this machine connected?")
+    if isinstance(reason, ConnectionRefusedError):
+        return InputError(f"{url}: nobody answers there", remedy="Check the address and the connection.")
     return InterruptionError(f"{url}: {reason}")

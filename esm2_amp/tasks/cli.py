@@ -25,8 +25,7 @@ TASKS = {
     "pretrain": "Pretrain a small encoder of ESM-2's architecture.",
 }
 _ACTIONS = {"store": ("info", "export")}
-_FLAGS = ("-m", "--multirun", "--resolve")
-_FLAGS_WITH_A_WORD = ("-c", "--cfg", "-p", "--package", "-i", "--info", "-cd", "--config-dir")
+_FLAGS = ("-m", "--multirun", "--resolve", *(f"--cfg={kind}" for kind in ("job", "hydra", "all")))
 """Hydra's own that are handed on."""
 _QUIET = (
     "hydra/job_logging=none",
@@ -75,10 +74,11 @@ def _compose_and_run(task: str, flags: list[str], values: list[str], run: Callab
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    original, mistakes = sys.argv, list[InputError]()
+    original, mistakes, composed = sys.argv, list[InputError](), False
 
     def job(cfg: Any) -> Any:
-        sys.argv = original  # what a launcher of further processes repeats
+        nonlocal composed
+        composed, sys.argv = True, original  # argv: what a launcher of further processes repeats
         try:
             return run(cfg)
         except InputError as mistake:  # kept from Hydra, which would print its own account of it
@@ -89,8 +89,12 @@ def _compose_and_run(task: str, flags: list[str], values: list[str], run: Callab
         with tempfile.TemporaryDirectory() as scratch:  # for the multirun.yaml of a sweep
             sys.argv = [original[0], *flags, *_QUIET, f"hydra.sweep.dir={scratch}", *values]
             hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name=task)(job)()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise InputError(_first_lines(error), remedy=f"See: esm2-amp {task} --help") from error
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        if composed and isinstance(error, ValueError):
+            raise  # of the task, not of Hydra
+        named = ", ".join(_blamed(error, values))
+        message = f"{named}: {_first_lines(error)}" if named else _first_lines(error)
+        raise InputError(message, remedy=f"See: esm2-amp {task} --help") from error
     finally:
         sys.argv = original
     if mistakes:
@@ -102,9 +106,9 @@ def _sorted_out(words: list[str], task: str) -> tuple[list[str], list[str]]:
     flags, values, remedy = list[str](), list[str](), f"See: esm2-amp {task} --help"
     rest = iter(words)
     for word in rest:
-        if word in _FLAGS_WITH_A_WORD:
-            flags += [word, next(rest, "")]
-        elif word in _FLAGS or word.startswith("--cfg="):
+        if word == "--cfg":
+            word = f"--cfg={next(rest, '')}"
+        if word in _FLAGS:
             flags.append(word)
         elif word.startswith("-"):
             raise InputError(f"there is no flag {word!r}", remedy=remedy)
@@ -115,6 +119,13 @@ def _sorted_out(words: list[str], task: str) -> tuple[list[str], list[str]]:
         else:
             values.append(word)
     return flags, values
+
+
+def _blamed(error: Exception, values: list[str]) -> list[str]:
+    """The words an error is about, where its message does not say so."""
+    if isinstance(error, ValueError):  # Hydra's about choices that are not names
+        return [word for word in values if (ROOT / "conf" / word.partition("=")[0]).is_dir()]
+    return [str(word) for word in (getattr(error, "override", None),) if word]
 
 
 def _first_lines(error: Exception) -> str:

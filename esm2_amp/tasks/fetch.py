@@ -6,6 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from esm2_amp.errors import InputError
 from esm2_amp.sources.catalog import find_dataset
 from esm2_amp.sources.fetch import fetch
 from esm2_amp.tasks.config import FetchConfig, typed
@@ -18,6 +19,8 @@ def run(cfg: DictConfig) -> Path:
     start_logging()
     dataset = find_dataset(config.dataset)
     folder = Path(config.folder or f"datasets/{config.dataset}")
+    if next(path for path in (folder, *folder.absolute().parents) if path.exists()).is_file():
+        raise InputError(f"folder {str(folder)!r} cannot be made: a file is in the way", remedy="Name another folder.")
     log.info("%s (licence: %s)", dataset.title, dataset.licence)
     with progress("fetching", "bytes") as (begin, advance):
         seen: dict[str, int] = {}

@@ -52,12 +52,13 @@ def run(cfg: DictConfig) -> Path:
     output = _output(config.output, (pairs, fasta))
     model = TrainedModel(resolve(config.checkpoint))
     model.device = pick_device(config.features.device)
+    seen = model.training_sequences()
     proteins = read_fasta(fasta)
     needed = needed_proteins(iter_pairs(pairs), proteins)
     store = _features(config, model, needed)
     with progress("scoring", "pairs") as (_, advance), atomic_text(output) as stream:
         scored = model.score_rows(iter_pairs(pairs), proteins, store, config.batch_size)
-        tally = _write(scored, stream, output, proteins, model.training_sequences(), advance)
+        tally = _write(scored, stream, output, proteins, seen, advance)
     _report(tally, output, model)
     return output
 

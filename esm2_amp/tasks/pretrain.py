@@ -42,6 +42,8 @@ def run(cfg: DictConfig) -> Path:
     check(config)
     sequences = read_sequences(config)
     train, held = hold_out(sequences, config.held_out, config.seed)
+    if not train:
+        raise InputError(f"held_out={config.held_out} leaves no sequence to learn from", remedy="Hold out fewer.")
     folder = open_folder(config, sequences)
     encoder = folder / "encoder"
     try:
@@ -73,7 +75,10 @@ def check(config: PretrainConfig) -> None:
             remedy="The width must be a multiple of twice the number of heads.",
         )
     if not 0 < config.held_out < 1 or config.learning_rate <= 0:
-        raise InputError("held_out must lie between 0 and 1, learning_rate above 0")
+        raise InputError(
+            f"held_out={config.held_out}, learning_rate={config.learning_rate}",
+            remedy="held_out must lie between 0 and 1, learning_rate above 0.",
+        )
     if config.precision not in ("32-true", "bf16-mixed"):
         raise InputError(f"precision is {config.precision!r}", remedy="Use 32-true or bf16-mixed.")
 
@@ -83,7 +88,11 @@ def read_sequences(config: PretrainConfig) -> list[str]:
     files = config.fasta if isinstance(config.fasta, list) else [config.fasta]
     sequences = [protein.sequence for file in files for protein in read_fasta(str(file))]
     if len(set(sequences)) < 2:
-        raise InputError("fewer than two distinct sequences", remedy="Give more proteins: one must be held out.")
+        raise InputError(
+            "fewer than two distinct sequences",
+            file=", ".join(map(str, files)),
+            remedy="Give more proteins: one must be held out.",
+        )
     return sequences
 
 

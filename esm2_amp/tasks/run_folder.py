@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
 
 from esm2_amp.errors import InputError
 from esm2_amp.io.atomic import atomic_text
@@ -123,7 +124,10 @@ def _reopen(run_dir: str | None, cfg: DictConfig) -> Path:
         raise InputError(f"run_dir {run_dir!r} holds no run", remedy="Leave out resume=true to begin one.")
     if (folder / "metrics.json").exists():
         raise InputError(f"the run in {run_dir!r} is finished", remedy="Name a new run_dir for another one.")
-    old = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+    try:
+        old = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+    except (YAMLError, OSError, ValueError) as error:
+        raise InputError("the configuration cannot be read", file=folder / "config.yaml") from error
     new = OmegaConf.to_container(cfg, resolve=True)
     for key in sorted(set(old) | set(new)):  # type: ignore[arg-type]
         if key not in _MAY_CHANGE and old.get(key) != new.get(key):  # type: ignore[union-attr]

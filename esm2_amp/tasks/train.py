@@ -82,6 +82,7 @@ def check(config: TrainConfig) -> None:
         trainer__num_nodes=(config.trainer.num_nodes, 1),
         trainer__workers=(config.trainer.workers, 0),
         trainer__threads=(config.trainer.threads, 1),
+        trainer__gradient_clip_val=(config.trainer.gradient_clip_val, 0),
     )
     check_features(config.features)
     network_class(config.model.name)
@@ -158,7 +159,8 @@ def lightning_trainer_options(config: TrainConfig, folder: Path | None) -> dict[
         try:
             pl.Trainer(**{**options, "logger": False, "enable_progress_bar": False})
         except (ValueError, TypeError, RuntimeError, pl.utilities.exceptions.MisconfigurationException) as error:
-            raise InputError(f"trainer: {error}", remedy="See --help for the options of trainer.") from error
+            given = ", ".join(f"trainer.{key}={options[key]}" for key in ("accelerator", "devices", "strategy"))
+            raise InputError(f"{given}: {error}", remedy="See --help for the options of trainer.") from error
     return options
 
 

@@ -182,7 +182,7 @@ PAIRS: dict[str, Case] = {
     ),
     "only unknown ids": (
         lambda b: b.train_on("X\tY\t1\nY\tZ\t0\n", "data.unknown=drop"),
-        "mine.tsv no_pair_is_left unknown_protein:_2",
+        "mine.tsv no_pair_is_left unknown_protein: 2",
     ),
     "both labels": (
         lambda b: b.train_on(GOOD + "P02\tP00\t0\n"),
@@ -215,7 +215,7 @@ WORDS: dict[str, Case] = {
     "word without =": (lambda b: b.train("epochs"), "'epochs' KEY=VALUE --help"),
     "unknown flag": (lambda b: b.train("--epochs=3"), "--epochs=3 flag --help"),
     "flag without its word": (lambda b: b.train("--cfg"), "--cfg"),
-    "two modes": (lambda b: b.train("-m", "--cfg", "job"), "-m --cfg"),
+    "two modes": (lambda b: b.train("-m", "--cfg=job"), "multirun cfg"),
     "unclosed bracket": (lambda b: b.train("data.test=[a.tsv"), "data.test=[a.tsv"),
     "several values without -m": (lambda b: b.train("seed=1,2"), "seed=1,2"),
     "text for a number": (lambda b: b.train("epochs=many"), "epochs many"),
@@ -250,14 +250,15 @@ VALUES: dict[str, Case] = {
             ("model.optimizer.lr", "-1", "model.optimizer.lr -1"),
             ("model.optimizer.lr", "nan", "model.optimizer.lr nan"),
             ("model.optimizer.lr", "inf", "model.optimizer.lr inf"),
-            ("model.optimizer.weight_decay", "-1", "weight_decay"),
+            ("model.optimizer.weight_decay", "-1", "weight_decay -1"),
+            ("model.optimizer.min_lr", "nan", "min_lr nan"),
             ("model.optimizer.plateau_factor", "1.5", "plateau_factor 1.5"),
             ("model.network.hidden1", "0", "hidden1 0"),
             ("model.network.hidden1", "2.5", "hidden1 2.5"),
             ("model.network.hidden1", "true", "hidden1 True"),
             ("model.network.hidden1", "wide", "hidden1 wide"),
             ("model.network.scale_from", "0", "scale_from 0"),
-            ("model.standardise", "3", "model.standardise 3"),
+            ("model.standardise", "perhaps", "model.standardise perhaps"),
             ("data.unknown", "keep", "data.unknown keep drop"),
             ("data.conflicts", "keep", "data.conflicts keep drop"),
             ("logger", "tensorbord", "logger tensorbord tensorboard"),
@@ -313,7 +314,12 @@ VALUES: dict[str, Case] = {
         ),
         "last.ckpt damaged",
     ),
-    "diverging": (lambda b: b.train("model.optimizer.lr=1e38", "batch_size=2"), "diverged model.optimizer.lr"),
+    "diverging": (
+        lambda b: b.train(
+            "model.optimizer.weight_decay=1e30", "batch_size=2", f"features.folder={b.run.parent / 'features'}"
+        ),
+        "diverged model.optimizer.lr",
+    ),
 }
 
 ENCODERS: dict[str, Case] = {
@@ -346,6 +352,10 @@ ENCODERS: dict[str, Case] = {
     "weights of another shape": (
         lambda b: b.extract(b.encoder(into_json("config.json", intermediate_size=128))),
         "encoder weights",
+    ),
+    "weights of too many layers": (
+        lambda b: b.extract(b.encoder(into_json("config.json", num_hidden_layers=1))),
+        "encoder weights layer.1",
     ),
     "weights of too few layers": (
         lambda b: b.extract(b.encoder(into_json("config.json", num_hidden_layers=3))),
@@ -439,7 +449,7 @@ MODELS: dict[str, Case] = {
     ),
     "another size": (
         lambda b: b.predict(b.model(into_json("card.json", hyper=lambda old: {**old, "hidden1": 99}))),
-        "model.safetensors mlp.0.weight shape",
+        "model.safetensors mlp.0. shape (25,)",
     ),
     "another width": (lambda b: b.predict(b.model(into_json("card.json", width=64))), "card.json 64 32"),
     "no weights": (lambda b: b.predict(b.model(without("model.safetensors"))), "model no_model.safetensors"),
@@ -541,8 +551,8 @@ def bench(tmp_path: Path, world: Any, trained: Path, other_encoder: Path) -> Ben
 
 
 def tree(*folders: Path) -> dict[str, str]:
-    """Every path below some folders, files with the hash of their content."""
-    paths = (path for folder in folders for path in sorted(folder.rglob("*")))
+    """Every path below some folders, files with the hash of their content; the log of an old run may grow."""
+    paths = (path for folder in folders for path in sorted(folder.rglob("*")) if path.name != "train.log")
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "" for path in paths}
 
 

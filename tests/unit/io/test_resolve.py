@@ -133,7 +133,7 @@ def test_a_missing_label_is_an_error_where_labels_are_needed() -> None:
 
 
 def test_nothing_left_is_an_error() -> None:
-    with pytest.raises(InputError, match=r"no pair is left \(unknown_protein: 1, self_pair: 0"):
+    with pytest.raises(InputError, match=r"no pair is left \(unknown protein: 1, self pair: 0"):
         resolve([("A", "X", 1)], unknown="drop")
     with pytest.raises(InputError, match="no pair is left"):
         resolve([])

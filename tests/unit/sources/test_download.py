@@ -169,7 +169,7 @@ def test_only_web_addresses_are_fetched_directly_or_by_redirect(web: Any, target
 
 def test_an_unreachable_server_is_named(target: Path) -> None:
     remote = RemoteFile("x", "http://127.0.0.1:1/x", 1, "", "")
-    with pytest.raises(InputError, match=r"http://127\.0\.0\.1:1/x could not be fetched"):
+    with pytest.raises(InputError, match=r"http://127\.0\.0\.1:1/x: nobody answers"):
         get(remote, target)
 
 
