@@ -11,7 +11,7 @@ import torch
 
 from esm2_amp.errors import InputError
 from esm2_amp.features.encoder import Esm2Encoder, identify, locate
-from esm2_amp.features.extract import ExtractionReport, extract
+from esm2_amp.features.extract import ExtractionReport, extract, missing_proteins
 from esm2_amp.features.identity import EncoderIdentity
 from esm2_amp.features.store import FeatureStore
 from esm2_amp.records import Protein
@@ -20,8 +20,9 @@ from esm2_amp.tasks.config import EncoderConfig, FeaturesConfig, at_least
 from esm2_amp.tasks.console import log, progress
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-IS_CHILD = int(os.environ.get("LOCAL_RANK", "0")) > 0
-"""True in the further processes of a distributed run; the first one writes."""
+_RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
+IS_CHILD = any(int(os.environ.get(name) or 0) > 0 for name in _RANKS)
+"""True in the further processes of a run that Lightning, torchrun or SLURM distributes; the first one writes."""
 
 
 def check_features(cfg: FeaturesConfig) -> None:
@@ -79,7 +80,9 @@ def store_folder(cfg: FeaturesConfig, identity: EncoderIdentity) -> str:
 def ensure_features(proteins: Sequence[Protein], choice: EncoderChoice, folder: str) -> FeatureStore:
     """Compute what the store at ``folder`` lacks, with a progress bar, and open it."""
     cfg = choice.features
-    if IS_CHILD:  # the first process has just done it
+    if IS_CHILD:  # the first process computes them, or has just done so
+        while not is_complete(folder, proteins):
+            time.sleep(1)
         return FeatureStore(folder)
     set_threads(cfg.threads)
     budget = cfg.token_budget or (1024 if pick_device(cfg.device).type == "cpu" else 16_384)
@@ -103,6 +106,11 @@ def ensure_features(proteins: Sequence[Protein], choice: EncoderChoice, folder: 
         )
     _tell(report, time.monotonic() - began, folder)
     return FeatureStore(folder)
+
+
+def is_complete(folder: str, proteins: Sequence[Protein]) -> bool:
+    """True if there is a store at ``folder`` with features of all the proteins."""
+    return (Path(folder) / "manifest.json").exists() and not missing_proteins(proteins, FeatureStore(folder))
 
 
 def _tell(report: ExtractionReport, seconds: float, folder: str) -> None:

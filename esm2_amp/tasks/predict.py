@@ -15,7 +15,6 @@ from omegaconf import DictConfig
 
 from esm2_amp.errors import InputError
 from esm2_amp.evaluation.metrics import metrics_by_class, pair_classes
-from esm2_amp.features.extract import missing_proteins
 from esm2_amp.features.store import FeatureStore
 from esm2_amp.io.atomic import atomic_text, write_json
 from esm2_amp.io.fasta import ProteinSet, read_fasta
@@ -25,7 +24,14 @@ from esm2_amp.records import Protein
 from esm2_amp.resources import resolve
 from esm2_amp.tasks.config import EncoderConfig, PredictConfig, at_least, typed
 from esm2_amp.tasks.console import log, progress, say, show_table, start_logging
-from esm2_amp.tasks.embedding import EncoderChoice, check_features, ensure_features, pick_device, store_folder
+from esm2_amp.tasks.embedding import (
+    EncoderChoice,
+    check_features,
+    ensure_features,
+    is_complete,
+    pick_device,
+    store_folder,
+)
 
 COLUMNS = ("protein_a", "protein_b", "probability", "status")
 _NAMES = (".tsv", ".csv", ".tsv.gz", ".csv.gz")
@@ -70,15 +76,11 @@ def _features(config: PredictConfig, model: TrainedModel, needed: list[Protein])
     features.long, features.max_residues = policy.mode, policy.max_residues
     folder = store_folder(features, identity)
     given = config.encoder.path or config.encoder.hub
-    if not given and _complete(folder, needed):
+    if not given and is_complete(folder, needed):
         return FeatureStore(folder)  # the encoder need not even be there
     choice = EncoderChoice(config.encoder if given else EncoderConfig(**model.card.encoder_source), features)
     check_trained_with(identity, choice.identity)
     return ensure_features(needed, choice, folder)
-
-
-def _complete(folder: str, needed: list[Protein]) -> bool:
-    return (Path(folder) / "manifest.json").exists() and not missing_proteins(needed, FeatureStore(folder))
 
 
 def _output(output: str | None, inputs: Iterable[str]) -> Path:

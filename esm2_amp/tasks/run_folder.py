@@ -34,7 +34,8 @@ def open_run(run_dir: str | None, name: str, cfg: DictConfig, *, resume: bool, c
         name: of the model.
         cfg: the composed configuration; saved as ``config.yaml``.
         resume: go on with the run in ``run_dir``.
-        child: True in the further processes of a distributed run, which take the first one's folder.
+        child: True in the further processes of a distributed run, which take the first one's folder: the one that
+            Lightning's launcher hands on, or ``run_dir``.
 
     Yields:
         The folder.
@@ -42,8 +43,11 @@ def open_run(run_dir: str | None, name: str, cfg: DictConfig, *, resume: bool, c
     Raises:
         InputError: the folder exists already, or, for ``resume``, is no unfinished run of this configuration.
     """
-    if child and _SHARED in os.environ:
-        yield Path(os.environ[_SHARED])
+    if child:
+        shared = os.environ.get(_SHARED, run_dir)
+        if shared is None:
+            raise InputError("several processes share this run", remedy="Name its folder: run_dir=FOLDER.")
+        yield Path(shared)
     elif resume:
         folder = _reopen(run_dir, cfg)
         os.environ[_SHARED] = str(folder)

@@ -51,7 +51,11 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     network = build_network(config, choice.identity.width)
     with open_run(config.run_dir, config.model.name, cfg, resume=config.resume, child=IS_CHILD) as folder:
         try:
-            start_logging(folder / "train.log")
+            if IS_CHILD:
+                log.setLevel(logging.WARNING)  # the first process speaks for all
+            else:
+                start_logging(folder / "train.log")
+                data.describe(folder)
             return _train_in(folder, config, network, choice, data)
         finally:
             stop_logging_to_files()
@@ -60,7 +64,6 @@ def run(cfg: DictConfig) -> dict[str, Any]:
 def _train_in(
     folder: Path, config: TrainConfig, network: PairNetwork, choice: EncoderChoice, data: TrainingData
 ) -> dict[str, Any]:
-    data.describe(folder)
     store = ensure_features(data.proteins, choice, store_folder(config.features, choice.identity))
     outcome = train_network(config, network, data, store, folder)
     if IS_CHILD:
