@@ -80,6 +80,8 @@ def _compose_and_run(task: str, flags: list[str], values: list[str], run: Callab
         nonlocal composed
         composed, sys.argv = True, original  # argv: what a launcher of further processes repeats
         try:
+            if {"-m", "--multirun"} & set(flags):
+                _refuse_distributed(cfg)
             return run(cfg)
         except InputError as mistake:  # kept from Hydra, which would print its own account of it
             mistakes.append(mistake)
@@ -99,6 +101,16 @@ def _compose_and_run(task: str, flags: list[str], values: list[str], run: Callab
         sys.argv = original
     if mistakes:
         raise mistakes[0]
+
+
+def _refuse_distributed(cfg: Any) -> None:
+    trainer = cfg.get("trainer")
+    if trainer is not None and (trainer.strategy != "auto" or trainer.devices != 1):
+        raise InputError(
+            f"-m with trainer.strategy={trainer.strategy}, trainer.devices={trainer.devices}: every process would run "
+            "the whole sweep",
+            remedy="Start such runs one by one, or sweep with trainer.strategy=auto trainer.devices=1.",
+        )
 
 
 def _sorted_out(words: list[str], task: str) -> tuple[list[str], list[str]]:

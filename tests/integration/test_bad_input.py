@@ -216,6 +216,7 @@ WORDS: dict[str, Case] = {
     "unknown flag": (lambda b: b.train("--epochs=3"), "--epochs=3 flag --help"),
     "flag without its word": (lambda b: b.train("--cfg"), "--cfg"),
     "two modes": (lambda b: b.train("-m", "--cfg=job"), "multirun cfg"),
+    "sweep of distributed runs": (lambda b: b.train("-m", "trainer=ddp", "seed=1,2"), "-m ddp sweep"),
     "unclosed bracket": (lambda b: b.train("data.test=[a.tsv"), "data.test=[a.tsv"),
     "several values without -m": (lambda b: b.train("seed=1,2"), "seed=1,2"),
     "text for a number": (lambda b: b.train("epochs=many"), "epochs many"),
