@@ -11,12 +11,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from machine import where_and_when
 
 ROOT = Path(__file__).parent.parent
 FRAMEWORK = "import esm2_amp.tasks.train, pytorch_lightning as pl; pl.Trainer(accelerator='cpu', logger=False)"
@@ -71,8 +72,7 @@ def main() -> None:
     parser.add_argument("--output", required=True, help="JSON file to write")
     arguments = parser.parse_args()
     result = {
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        **where_and_when(),
         "framework_peak_mb": measured([sys.executable, "-c", FRAMEWORK])["peak_mb"],
         "models": {model: train(model, arguments) for model in arguments.models},
     }

@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from machine import where_and_when
 from transformers import EsmModel, EsmTokenizer
 
 from esm2_amp.io.fasta import read_fasta, write_fasta
@@ -90,8 +88,7 @@ def main() -> None:
                 ),
             }
     result = {
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        **where_and_when(),
         "encoder": Path(encoder).name,
         "lengths": sorted(len(protein.sequence) for protein in proteins),
         "largest_value": float(np.abs(exact).max()),
