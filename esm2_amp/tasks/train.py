@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import platform
 import shutil
 import sys
 import time
 from dataclasses import asdict
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -179,14 +181,15 @@ def logger_of(name: str, folder: Path | None) -> Any:
     if name not in loggers:
         raise InputError(f"logger {name!r} is unknown", remedy=f"Use csv, none, {', '.join(loggers)}.")
     kind, package = loggers[name]
-    try:
-        version(package)
-    except ModuleNotFoundError:
-        raise InputError(f"logger={name} needs the package {package}", remedy=f"pip install {package}") from None
+    if find_spec(package) is None:
+        raise InputError(f"logger={name} needs the package {package}", remedy=f"pip install {package}")
     if folder is None:
         return False
     made = getattr(pl.loggers, kind)
-    return made(save_dir=str(folder)) if name != "mlflow" else made(tracking_uri=f"file:{folder / 'mlruns'}")
+    if name != "mlflow":
+        return made(save_dir=str(folder))
+    server = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}"
+    return made("esm2-amp", run_name=folder.name, tracking_uri=server)
 
 
 def write_run(

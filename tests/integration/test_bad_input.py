@@ -592,12 +592,7 @@ def test_training_on_a_gpu_that_is_not_there(word: str, bench: Bench, cli: Calla
 def test_a_logger_that_is_not_installed(
     name: str, bench: Bench, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from importlib import metadata
-
-    def version(package: str) -> str:
-        raise metadata.PackageNotFoundError(package)
-
-    monkeypatch.setattr("esm2_amp.tasks.train.version", version)
+    monkeypatch.setattr("esm2_amp.tasks.train.find_spec", lambda package: None)
     check_refused(bench.train(f"logger={name}"), f"logger={name} pip_install_{name}", bench, cli)
 
 
