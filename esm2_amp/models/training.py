@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 
 from esm2_amp.data.datamodule import PairDataModule
 from esm2_amp.data.dataset import PairDataset
@@ -115,7 +115,7 @@ def fit(
         trainer = pl.Trainer(
             max_epochs=epochs,
             num_sanity_val_steps=0,
-            callbacks=[EpochSeed(seed), *_keepers(folder, patience), *callbacks],
+            callbacks=[EpochSeed(seed), *_averaging(optimisation), *_keepers(folder, patience), *callbacks],
             **trainer_options,
         )
         trainer.fit(module, datamodule=data, ckpt_path=None if begun is None else str(last), weights_only=True)
@@ -125,6 +125,13 @@ def fit(
     epochs_run = int(_read_checkpoint(last)["epoch"]) + 1
     score = _callback_state(kept, "best_model_score")["best_model_score"]
     return Fit(epochs_run, int(kept["epoch"]), float(score))
+
+
+def _averaging(optimisation: Optimisation) -> list[Callback]:
+    """The running average of the weights: validated, kept in checkpoints and resumed in place of the weights."""
+    if optimisation.ema_decay is None:
+        return []
+    return [EMAWeightAveraging(decay=optimisation.ema_decay, use_buffers=False)]
 
 
 def _keepers(folder: Path, patience: int) -> list[Callback]:

@@ -71,6 +71,7 @@ class OptimizerConfig:
     plateau_factor: float
     plateau_patience: int
     min_lr: float
+    ema_decay: float | None
 
     def settings(self) -> Optimisation:
         """Checked."""

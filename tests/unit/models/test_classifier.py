@@ -19,6 +19,7 @@ from esm2_amp.models.optimisation import Optimisation
 
 VALUES: dict[str, Any] = {
     "lr": 1e-3, "weight_decay": 0.01, "plateau_factor": 0.1, "plateau_patience": 2, "min_lr": 2e-5,
+    "ema_decay": None,
 }  # fmt: skip
 
 pytestmark = pytest.mark.filterwarnings("ignore:You are trying to `self.log")  # no trainer here

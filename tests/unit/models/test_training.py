@@ -80,6 +80,7 @@ def train(make_network: Callable[..., PairNetwork], dataset: Callable[[TokenLayo
         lr: float = 1e-3,
         flip: bool = False,
         workers: int = 0,
+        ema: float | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> tuple[PairNetwork, Fit]:
         network = make_network(name)
@@ -87,7 +88,7 @@ def train(make_network: Callable[..., PairNetwork], dataset: Callable[[TokenLayo
         val = PairDataset(pairs.store, pairs.layout, pairs.a, pairs.b, 1 - pairs.label) if flip else pairs
         data = PairDataModule(pairs, val, batch_size=16, workers=workers, seed=seed)
         outcome = fit(
-            network, Optimisation(lr, 0.01, 0.5, 0, 1e-8), data, folder,
+            network, Optimisation(lr, 0.01, 0.5, 0, 1e-8, ema), data, folder,
             epochs=epochs, patience=patience, seed=seed, trainer_options=OPTIONS, callbacks=callbacks,
         )  # fmt: skip
         return network, outcome
@@ -158,6 +159,41 @@ def test_a_training_in_two_parts_ends_as_one(train: Train, whole: Whole, tmp_pat
     resumed = train(tmp_path, flip=True, callbacks=[epochs])
     assert epochs.trained == [2, 3, 4]
     ends_equal(resumed, tmp_path, whole)
+
+
+class Weights(Callback):
+    """Averages the weights after every step by hand, d * average + (1 - d) * weights, from the first step's on."""
+
+    def __init__(self, decay: float) -> None:
+        self.decay, self.average = decay, list[torch.Tensor]()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        now = [p.detach().double() for p in pl_module.parameters()]
+        old = self.average or now
+        self.average = [self.decay * a + (1 - self.decay) * w for a, w in zip(old, now, strict=True)]
+
+
+def test_the_average_of_the_weights_is_validated_and_kept(
+    train: Train, dataset: Callable[[TokenLayout], PairDataset], tmp_path: Path
+) -> None:
+    weights = Weights(0.9)
+    network, outcome = train(tmp_path, "dpm", lr=3e-3, ema=0.9, callbacks=[weights])
+    assert outcome.best_epoch == 4  # so that the model kept is the last one
+    for kept, by_hand in zip(network.parameters(), weights.average, strict=True):
+        torch.testing.assert_close(kept.double(), by_hand, rtol=1e-4, atol=1e-6)
+    pairs = dataset(network.layout)
+    probability = score(network, pairs, 10, torch.device("cpu"), lambda _: None)
+    assert average_precision_score(pairs.label, probability) == pytest.approx(outcome.best_aupr, abs=1e-6)
+
+
+def test_a_killed_training_goes_on_with_its_average(train: Train, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"name": "dpm", "flip": True, "ema": 0.9}
+    whole = (*train(tmp_path / "whole", **settings), tmp_path / "whole")
+    with pytest.raises(Killed):
+        train(tmp_path / "broken", callbacks=[KillAt("batch", 10)], **settings)
+    ends_equal(train(tmp_path / "broken", **settings), tmp_path / "broken", whole)
+    ours, theirs = last(tmp_path / "broken"), last(tmp_path / "whole")
+    torch.testing.assert_close(ours["current_model_state"], theirs["current_model_state"], rtol=0, atol=0)
 
 
 def test_processes_that_fetch_ahead_change_nothing(train: Train, tmp_path: Path) -> None:
