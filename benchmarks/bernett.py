@@ -22,9 +22,11 @@ from machine import where_and_when
 ROOT = Path(__file__).parent.parent
 FRAMEWORK = "import esm2_amp.tasks.train, pytorch_lightning as pl; pl.Trainer(accelerator='cpu', logger=False)"
 SETTINGS = {
-    "dpm": ["epochs=5", "batch_size=256"],
-    "amps": ["epochs=2", "batch_size=256", "trainer.precision=bf16-mixed"],
-    "amp_cse": ["epochs=2", "batch_size=256", "trainer.precision=bf16-mixed"],
+    "dpm": ["model=dpm", "epochs=5"],
+    "dpm, seed 1": ["model=dpm", "epochs=5", "seed=1"],
+    "dpm, seed 2": ["model=dpm", "epochs=5", "seed=2"],
+    "amps": ["model=amps", "epochs=2", "batch_size=256", "trainer.precision=bf16-mixed"],
+    "amp_cse": ["model=amp_cse", "epochs=2", "batch_size=256", "trainer.precision=bf16-mixed"],
 }
 
 
@@ -40,7 +42,7 @@ def measured(command: list[str]) -> dict[str, float]:
 
 def train(model: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """One run; its cost and validation metrics."""
-    run = Path(arguments.runs).resolve() / model
+    run = Path(arguments.runs).resolve() / model.replace(", ", "-").replace(" ", "")
     data = Path(arguments.data).resolve()
     cost_file = run / "cost.json"
     if not cost_file.exists():
@@ -49,9 +51,13 @@ def train(model: str, arguments: argparse.Namespace) -> dict[str, Any]:
         fasta = next(data.glob("proteins.fasta*"))
         cost = measured(
             [
-                *(sys.executable, "train.py", f"model={model}", "data=files", f"data.fasta={fasta}"),
-                *(f"data.train={files['train']}", f"data.val={files['val']}", f"encoder.path={arguments.encoder}"),
-                *(f"features.folder={arguments.features}", f"run_dir={run}", *SETTINGS[model], *resume),
+                *(sys.executable, "train.py", "data=files", f"data.fasta={fasta}"),
+                *(
+                    f"data.train={files['train']}",
+                    f"data.val={files['val']}",
+                    f"encoder.path={Path(arguments.encoder).resolve()}",
+                ),
+                *(f"features.folder={Path(arguments.features).resolve()}", f"run_dir={run}", *SETTINGS[model], *resume),
             ]
         )
         cost_file.write_text(json.dumps(cost))
