@@ -48,21 +48,20 @@ def open_run(run_dir: str | None, name: str, cfg: DictConfig, *, resume: bool, c
         if shared is None:
             raise InputError("several processes share this run", remedy="Name its folder: run_dir=FOLDER.")
         yield Path(shared)
-    elif resume:
-        folder = _reopen(run_dir, cfg)
-        os.environ[_SHARED] = str(folder)
-        yield folder
-    else:
-        folder, made = _new(run_dir, name)
-        try:
+        return
+    folder, made = (_reopen(run_dir, cfg), []) if resume else _new(run_dir, name)
+    os.environ[_SHARED] = str(folder)
+    try:
+        if not resume:
             with atomic_text(folder / "config.yaml") as stream:
                 stream.write(OmegaConf.to_yaml(cfg, resolve=True))
-            os.environ[_SHARED] = str(folder)
-            yield folder
-        except InputError:
-            if not (folder / "checkpoints" / "last.ckpt").exists():
-                _take_away(folder, made)
-            raise
+        yield folder
+    except InputError:
+        if not resume and not (folder / "checkpoints" / "last.ckpt").exists():
+            _take_away(folder, made)
+        raise
+    finally:
+        os.environ.pop(_SHARED, None)
 
 
 def _new(run_dir: str | None, name: str) -> tuple[Path, list[Path]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -67,6 +68,12 @@ def test_training_fills_the_run_folder(model: str, world: Any, warm: Path, cli: 
     for figure in (run / "figures").glob("*.png"):
         assert figure.read_bytes().startswith(PNG)
         assert figure.stat().st_size > 5_000
+
+
+def test_a_run_leaves_the_environment_as_it_was(world: Any, warm: Path, cli: Run) -> None:
+    before = {name: value for name, value in os.environ.items() if "ESM2_AMP" in name}
+    done(cli(world.training("model=dpm", "epochs=1", "run_dir=run"), warm))
+    assert {name: value for name, value in os.environ.items() if "ESM2_AMP" in name} == before == {}
 
 
 def test_the_tables_of_a_run_agree_with_each_other(trained: Path, world: Any) -> None:
