@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import shutil
 import sys
 from dataclasses import asdict
@@ -34,11 +35,15 @@ from esm2_amp.tasks.embedding import set_threads
 from esm2_amp.tasks.run_folder import HistoryFile, read_json
 from esm2_amp.tasks.train import versions
 
+_FEW_PRIMITIVES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
+"""oneDNN keeps compiled code for its last 1,024 shapes; batches of many lengths made that several gigabytes."""
+
 
 def run(cfg: DictConfig) -> Path:
     """Train to the last step, from the last checkpoint if there is one; returns the encoder's folder."""
     config = typed(PretrainConfig, cfg)
     start_logging()
+    os.environ.setdefault(*_FEW_PRIMITIVES)
     check(config)
     sequences = read_sequences(config)
     train, held = hold_out(sequences, config.held_out, config.seed)
