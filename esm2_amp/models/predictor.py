@@ -40,14 +40,15 @@ def score(
 ) -> NDArray[np.float64]:
     """Probabilities (n,) of all pairs of a dataset, in its order; ``advance`` is told the pairs done."""
     network.to(device).eval()
-    parts = []
+    probability = np.empty(len(dataset))  # at once: small arrays kept between large ones that go fragment the heap
     with torch.inference_mode():
         for start in range(0, len(dataset), batch_size):
-            batch = dataset.__getitems__(range(start, min(start + batch_size, len(dataset))))
+            rows = range(start, min(start + batch_size, len(dataset)))
+            batch = dataset.__getitems__(rows)
             logits = network(batch.a.to(device), batch.b.to(device))
-            parts.append(torch.sigmoid(logits.double()).cpu().numpy())
-            advance(len(batch.row))
-    return np.concatenate(parts) if parts else np.empty(0)
+            probability[start : rows.stop] = torch.sigmoid(logits.double()).cpu().numpy()
+            advance(len(rows))
+    return probability
 
 
 class TrainedModel:
