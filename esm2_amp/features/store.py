@@ -1,16 +1,18 @@
 """The feature store: 13 float16 vectors for every sequence, on disk, computed once.
 
-A folder holds ``manifest.json`` (encoder, long-protein policy, number of rows), ``index.bin`` (one fixed record a
-row), ``ids.tsv`` (which id named which sequence) and ``shard-00000.f16`` and so on (rows x 13 x D, little-endian).
-Files only grow; the manifest is replaced last, so whatever lies beyond the rows it states does not exist yet and is
-cut off by the next writer. Readers map the files and never lock; one writer at a time holds ``lock``.
+A folder holds ``manifest.json`` (encoder, long-protein policy, held tokens, number of rows), ``index.bin`` (one fixed
+record a row), ``ids.tsv`` (which id named which sequence) and ``shard-00000.f16`` and so on (rows x tokens x D,
+little-endian). A store that keeps residue states has ``residues.f16`` (all residues of all rows, one after the other,
+x D) and ``residues.crc`` (CRC-32 of each row's) beside them. Files only grow; the number of rows in the manifest is
+written last, so whatever lies beyond those rows does not exist yet and is cut off by the next writer. Readers map the
+files and never lock; one writer at a time holds ``lock``.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,57 +21,76 @@ from numpy.typing import NDArray
 
 from esm2_amp.errors import InputError
 from esm2_amp.features.identity import EncoderIdentity, LongPolicy
+from esm2_amp.features.store_manifest import INDEX, Manifest, read_manifest
 from esm2_amp.layout import STORED_TOKENS
 
-FORMAT = "esm2-amp feature store"
-VERSION = 1
-SHARD_ROWS = 16_384
-INDEX = np.dtype([("key", "u1", (32,)), ("length", "<u4"), ("residues", "<u4"), ("crc", "<u4")])
-"""One row of the index: SHA-256 of the sequence, its length, how many residues were encoded, CRC-32 of the tokens."""
+RESIDUE_STATES = "residues.f16"
+RESIDUE_CRCS = "residues.crc"
+_F2 = np.dtype("<f2")
 
 
 class FeatureStore:
     """Read a store: rows by sequence key, tokens by row. Memory does not grow with the number of pairs.
 
+    Args:
+        folder: the store.
+        partial: open a store whose files are too short as well, to see what can be saved; :meth:`block` then gives
+            fewer rows than asked for, and missing records of the index are zeros.
+
     Raises:
-        InputError: the folder is no store, is damaged, or belongs to another encoder.
+        InputError: the folder is no store, or is damaged.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = Path(folder)
-        manifest = _read_manifest(self.folder)
-        try:
-            self.encoder = EncoderIdentity(**manifest["encoder"])
-            self.long = LongPolicy(**manifest["long"])
-            self.rows, self.shard_rows = int(manifest["rows"]), int(manifest["shard_rows"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"the manifest is damaged ({error})",
-                file=self.folder / "manifest.json",
-                remedy="Delete the store folder and extract again.",
-            ) from error
-        self.width = self.encoder.width
-        self.index = self._map("index.bin", INDEX, (self.rows,))
-        shape = (len(STORED_TOKENS), self.width)
-        counts = [min(self.shard_rows, self.rows - i) for i in range(0, self.rows, self.shard_rows)]
-        self.shards = [self._map(shard_name(i), np.dtype("<f2"), (n, *shape)) for i, n in enumerate(counts)]
+    def __init__(self, folder: str | os.PathLike[str], *, partial: bool = False) -> None:
+        self.folder, self.partial = Path(folder), partial
+        manifest = read_manifest(self.folder)
+        while True:
+            try:
+                self._open(manifest)
+            except InputError:
+                if manifest == (manifest := read_manifest(self.folder)):
+                    raise
+            else:
+                break  # otherwise the store was pruned while it was opened
         # the first 8 bytes of a SHA-256 find a row among millions by bisection; the rest confirms it
-        self._prefix = np.ascontiguousarray(self.index["key"][:, :8]).view(">u8").ravel().astype(np.uint64)
-        self._order = np.argsort(self._prefix, kind="stable")
-        self._prefix = self._prefix[self._order]
+        prefix = np.ascontiguousarray(self.index["key"][:, :8]).view(">u8").ravel().astype(np.uint64)
+        self._order = np.argsort(prefix, kind="stable")
+        self._prefix = prefix[self._order]
+
+    def _open(self, manifest: Manifest) -> None:
+        self.manifest = manifest
+        self.encoder: EncoderIdentity = manifest.encoder
+        self.long: LongPolicy = manifest.long
+        self.tokens, self.rows, self.shard_rows = manifest.tokens, manifest.rows, manifest.shard_rows
+        self.width = self.encoder.width
+        self.data = self.folder / manifest.data
+        self.index = self._map("index.bin", INDEX, (self.rows,))
+        if len(self.index) < self.rows:
+            self.index = np.concatenate([self.index, np.zeros(self.rows - len(self.index), INDEX)])
+        shape = (len(self.tokens), self.width)
+        counts = [min(self.shard_rows, self.rows - i) for i in range(0, self.rows, self.shard_rows)]
+        self.shards = [self._map(shard_name(i), _F2, (n, *shape)) for i, n in enumerate(counts)]
+        self._held = np.array([self.tokens.index(name) if name in self.tokens else -1 for name in STORED_TOKENS])
+        self._states: NDArray[np.float16] | None = None
+        if manifest.residue_states:
+            self._states = self._map(RESIDUE_STATES, _F2, (int(self.index["residues"].sum(dtype="i8")), self.width))
+            self.state_crcs = self._map(RESIDUE_CRCS, np.dtype("<u4"), (self.rows,))
 
     def __len__(self) -> int:
         return self.rows
 
     def find(self, keys: Sequence[str]) -> NDArray[np.int64]:
         """Row of each hexadecimal sequence key, -1 where the store has none; (len(keys),) int64."""
-        found = np.full(len(keys), -1, dtype=np.int64)
-        if not keys or not self.rows:
+        return self.find_digests(np.frombuffer(bytes.fromhex("".join(keys)), dtype=np.uint8).reshape(-1, 32))
+
+    def find_digests(self, wanted: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Row of each of n SHA-256 digests (n, 32), -1 where the store has none; the first one if there are two."""
+        found = np.full(len(wanted), -1, dtype=np.int64)
+        if not len(wanted) or not self.rows:
             return found
-        wanted = np.frombuffer(bytes.fromhex("".join(keys)), dtype=np.uint8).reshape(-1, 32)
         prefix = np.ascontiguousarray(wanted[:, :8]).view(">u8").ravel().astype(np.uint64)
         place = np.searchsorted(self._prefix, prefix)
-        open_ = np.arange(len(keys))
+        open_ = np.arange(len(wanted))
         while True:
             open_ = open_[place[open_] < self.rows]
             open_ = open_[self._prefix[place[open_]] == prefix[open_]]
@@ -81,6 +102,11 @@ class FeatureStore:
             open_ = open_[~same]
             place[open_] += 1
 
+    def keys(self, rows: NDArray[np.int64]) -> list[str]:
+        """Hexadecimal sequence keys of some rows."""
+        text = np.ascontiguousarray(self.index["key"][rows]).tobytes().hex()
+        return [text[i : i + 64] for i in range(0, len(text), 64)]
+
     def gather(self, rows: NDArray[np.int64], tokens: Sequence[int]) -> NDArray[np.float16]:
         """Copy some tokens of some rows.
 
@@ -90,15 +116,66 @@ class FeatureStore:
 
         Returns:
             (n, T, D) float16.
+
+        Raises:
+            InputError: the store does not hold one of the tokens.
         """
         if len(rows) and not (rows.min() >= 0 and rows.max() < self.rows):
             raise IndexError(f"rows {rows.min()}..{rows.max()} of a store of {self.rows}")
+        self.check_tokens(tokens)
+        held = self._held[np.asarray(tokens, dtype=np.int64)]
         out = np.empty((len(rows), len(tokens), self.width), dtype=np.float16)
         shard = rows // self.shard_rows
         for number in np.unique(shard):
             here = shard == number
-            out[here] = self.shards[number][(rows[here] % self.shard_rows)[:, None], np.asarray(tokens)]
+            out[here] = self.shards[number][(rows[here] % self.shard_rows)[:, None], held]
         return out
+
+    def check_tokens(self, tokens: Sequence[int]) -> None:
+        """Refuse by name if one of these positions among the stored tokens is not held (an import may lack some)."""
+        lacking = [STORED_TOKENS[position] for position in tokens if self._held[position] < 0]
+        if lacking:
+            raise InputError(
+                f"the store has no token {', '.join(lacking)}; it holds {', '.join(self.tokens)}",
+                file=self.folder,
+                remedy="Run esm2-amp extract into another store, or use a model that does not read this token.",
+            )
+
+    def block(self, start: int, stop: int) -> NDArray[np.float16]:
+        """Read rows ``start`` to ``stop - 1``, all of one shard, without mapping them; (rows, tokens, D) float16."""
+        number, at = divmod(start, self.shard_rows)
+        file, row = self.data / shard_name(number), len(self.tokens) * self.width
+        count = min(stop - start, max(0, len(self.shards[number]) - at))
+        if not count:
+            return np.empty((0, len(self.tokens), self.width), np.float16)
+        values = np.fromfile(file, _F2, count * row, offset=at * row * _F2.itemsize)
+        return values.reshape(-1, len(self.tokens), self.width)
+
+    def residue_states(self, row: int) -> NDArray[np.float16]:
+        """Last hidden states (residues, D) of a row's encoded residues, mapped.
+
+        Raises:
+            InputError: the store keeps none.
+        """
+        if self._states is None:
+            raise InputError(
+                "the store keeps no residue states", file=self.folder, remedy="Extract with residues=true elsewhere."
+            )
+        return self._states[self.state_offsets[row] : self.state_offsets[row + 1]]
+
+    def state_block(self, start: int, stop: int) -> NDArray[np.float16]:
+        """Residue states of rows ``start`` to ``stop - 1``, one after the other, read without mapping; (n, D)."""
+        first, last = int(self.state_offsets[start]), int(self.state_offsets[stop])
+        count = 0 if self._states is None else max(0, min(last, len(self._states)) - first)
+        if not count:
+            return np.empty((0, self.width), np.float16)
+        values = np.fromfile(self.data / RESIDUE_STATES, _F2, count * self.width, offset=first * self.width * 2)
+        return values.reshape(-1, self.width)
+
+    @cached_property
+    def state_offsets(self) -> NDArray[np.int64]:
+        """(rows + 1,) where each row's residues begin among the residue states of all rows, and where they end."""
+        return np.concatenate([[0], np.cumsum(self.index["residues"], dtype=np.int64)])
 
     def lengths(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Residues of each row's protein; fewer than ten leave empty segments, which are zero vectors."""
@@ -106,7 +183,7 @@ class FeatureStore:
 
     def ids(self) -> Iterator[tuple[str, str]]:
         """Every (id, sequence key) that was extracted into this store, in the order first met."""
-        yield from read_ids(self.folder)
+        yield from read_ids(self.data)
 
     def check_encoder(self, identity: EncoderIdentity) -> None:
         """Refuse another encoder by name."""
@@ -126,8 +203,18 @@ class FeatureStore:
                 remedy="Name another store folder, or use the same policy.",
             )
 
+    def check_holdings(self, tokens: Sequence[str], residue_states: bool) -> None:
+        """Refuse rows of other tokens, or with residue states where the store keeps none, or the reverse."""
+        if self.tokens != tuple(tokens):
+            what = f"the store holds the tokens {', '.join(self.tokens)}, not {', '.join(tokens)}"
+        elif self.manifest.residue_states != residue_states:
+            what = "the store keeps " + ("residue states too" if self.manifest.residue_states else "no residue states")
+        else:
+            return
+        raise InputError(what, file=self.folder, remedy="Name another store folder.")
+
     def _map(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-        file = self.folder / name
+        file = self.data / name
         need = int(np.prod(shape)) * dtype.itemsize
         if need == 0:
             return np.empty(shape, dtype)
@@ -135,11 +222,14 @@ class FeatureStore:
             have = file.stat().st_size
         except FileNotFoundError:
             have = 0
+        if have < need and self.partial:
+            whole = have // (need // shape[0])
+            return self._map(name, dtype, (whole, *shape[1:]))
         if have < need:
             raise InputError(
                 f"damaged store: {have} bytes where the manifest promises {need}",
                 file=file,
-                remedy="Delete the store folder and extract again.",
+                remedy="Run esm2-amp store prune damaged=true on the store, then extract again.",
             )
         return np.memmap(file, dtype=dtype, mode="r", shape=shape)
 
@@ -149,23 +239,8 @@ def shard_name(number: int) -> str:
     return f"shard-{number:05d}.f16"
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    file = folder / "manifest.json"
-    try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError("not a feature store (no manifest.json)", file=folder) from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"the manifest cannot be read ({error})", file=file) from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise InputError("not the manifest of a feature store", file=file)
-    if manifest.get("version") != VERSION or manifest.get("tokens") != list(STORED_TOKENS):
-        raise InputError("made by another version of ESM2-AMP", file=file, remedy="Extract again into a new folder.")
-    return manifest
-
-
 def read_ids(folder: Path) -> Iterator[tuple[str, str]]:
-    """Every (id, sequence key) of a store's folder; a last line that a killed writer left unfinished is no line."""
+    """Every (id, sequence key) of a store's data; a last line that a killed writer left unfinished is no line."""
     file = folder / "ids.tsv"
     if file.exists():
         with file.open(encoding="utf-8", newline="\n") as stream:

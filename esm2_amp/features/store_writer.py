@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
+import shutil
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from esm2_amp.errors import InputError
 from esm2_amp.features.identity import EncoderIdentity, LongPolicy
-from esm2_amp.features.store import FORMAT, INDEX, SHARD_ROWS, VERSION, FeatureStore, read_ids, shard_name
-from esm2_amp.io.atomic import write_json
+from esm2_amp.features.store import RESIDUE_CRCS, RESIDUE_STATES, FeatureStore, read_ids, shard_name
+from esm2_amp.features.store_lock import StoreLock
+from esm2_amp.features.store_manifest import CRC_ROW, CRC_TOKENS, HERE, INDEX, NAME, SHARD_ROWS, Manifest
 from esm2_amp.layout import STORED_TOKENS
 
 
@@ -30,58 +29,68 @@ class StoreWriter:
         encoder: whose features it holds.
         long: policy for long proteins.
         shard_rows: rows a file, for a new store.
+        tokens: which tokens it holds, in the order of :data:`~esm2_amp.layout.STORED_TOKENS`.
+        residue_states: whether it keeps the last hidden state of every residue too.
 
     Raises:
-        InputError: another process is writing, or the store belongs to another encoder or policy.
+        InputError: another process is writing, or the store belongs to another encoder or policy, or holds other
+            tokens, or the disk is full.
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str], encoder: EncoderIdentity, long: LongPolicy, shard_rows: int = SHARD_ROWS
+        self,
+        folder: str | os.PathLike[str],
+        encoder: EncoderIdentity,
+        long: LongPolicy,
+        shard_rows: int = SHARD_ROWS,
+        tokens: Sequence[str] = STORED_TOKENS,
+        residue_states: bool = False,
     ) -> None:
-        self.folder, self.encoder, self.long, self.shard_rows = Path(folder), encoder, long, shard_rows
-        self.rows = 0
-        self._lock: IO[str] | None = None
-        self._shape = (len(STORED_TOKENS), encoder.width)
+        self.folder, self.encoder, self.long = Path(folder), encoder, long
+        self.manifest = Manifest(encoder, long, tuple(tokens), residue_states, shard_rows, CRC_ROW, HERE, 0)
+        self._lock = StoreLock(folder)
+        self._files: dict[Path, int] = {}
+        self._states_end = self._ids_end = 0
+
+    @property
+    def rows(self) -> int:
+        """Committed rows."""
+        return self.manifest.rows
 
     def __enter__(self) -> StoreWriter:
-        if self.folder.exists() and not (self.folder / "manifest.json").exists() and _has_strangers(self.folder):
+        if self.folder.exists() and not (self.folder / NAME).exists() and _has_strangers(self.folder):
             raise InputError(
                 "this is no feature store and no empty folder", file=self.folder, remedy="Name another folder."
             )
         with ExitStack() as refused:
-            refused.callback(self._unlock)
-            self._take_lock()
-            if (self.folder / "manifest.json").exists():
+            refused.enter_context(self._lock)
+            if (self.folder / NAME).exists():
                 self._continue(FeatureStore(self.folder))
-            else:
-                self._commit()
-            self._cut()
+            self._data = self.folder / self.manifest.data
+            try:
+                self.manifest.write(self.folder)
+                self._cut()
+            except OSError as error:
+                raise self._stopped(error, self.folder) from error
             refused.pop_all()
         return self
-
-    def _take_lock(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.folder / "lock").open("w")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                "another process is writing to this feature store", file=self.folder, remedy="Wait until it is done."
-            ) from None
-        except OSError as error:
-            raise InputError(f"cannot write here ({error.strerror})", file=self.folder) from error
-
-    def _unlock(self) -> None:
-        if self._lock is not None:
-            self._lock.close()
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._unlock()
+        try:
+            for file in list(self._files):
+                self._close(file)
+        finally:
+            self._lock.__exit__(kind, value, trace)
 
     def append(
-        self, keys: Sequence[str], lengths: Sequence[int], residues: Sequence[int], tokens: NDArray[np.float16]
+        self,
+        keys: Sequence[str],
+        lengths: Sequence[int],
+        residues: Sequence[int],
+        tokens: NDArray[np.float16],
+        states: NDArray[np.float16] | None = None,
     ) -> None:
         """Add rows and commit them: after this call they survive the death of the process.
 
@@ -89,77 +98,159 @@ class StoreWriter:
             keys: sequence keys of n proteins that the store does not have yet.
             lengths: their lengths.
             residues: how many residues of each were encoded.
-            tokens: (n, 13, D) float16.
+            tokens: (n, T, D) float16, T the tokens that the store holds.
+            states: (sum of residues, D) float16, required exactly where the store keeps residue states.
 
         Raises:
             ValueError: wrong shape or a value that is not finite.
+            InputError: the disk is full or fails; the store keeps the rows it had.
         """
-        if tokens.shape != (len(keys), *self._shape) or tokens.dtype != np.float16:
-            raise ValueError(f"tokens {tokens.dtype}{tokens.shape}, expected float16{(len(keys), *self._shape)}")
-        if not np.isfinite(tokens).all():
-            raise ValueError("tokens that are not finite cannot be stored")
         index = np.zeros(len(keys), INDEX)
         index["key"] = np.frombuffer(bytes.fromhex("".join(keys)), dtype=np.uint8).reshape(-1, 32)
         index["length"], index["residues"] = lengths, residues
-        index["crc"] = [zlib.crc32(row.tobytes()) for row in tokens]
-        done = 0
-        while done < len(keys):
-            shard, at = divmod(self.rows + done, self.shard_rows)
-            stop = min(len(keys), done + self.shard_rows - at)
-            _append(self.folder / shard_name(shard), tokens[done:stop].astype("<f2").tobytes())
-            done = stop
-        _append(self.folder / "index.bin", index.tobytes())
-        self.rows += len(keys)
-        self._commit()
+        _check(tokens, (len(keys), len(self.manifest.tokens), self.encoder.width), "tokens")
+        if (states is not None) != self.manifest.residue_states:
+            raise ValueError("residue states are given exactly where the store keeps them")
+        index["crc"] = row_crcs(index, tokens, self.manifest.crc)
+        if states is not None:
+            self._write_states(index["residues"], states)
+        self._write_tokens(tokens)
+        self._write("index.bin", self.rows * INDEX.itemsize, index.tobytes())
+        self._commit(len(keys))
+        self._states_end += 0 if states is None else len(states)
 
-    def add_ids(self, ids: Sequence[tuple[str, str]]) -> None:
+    def add_ids(self, ids: Iterable[tuple[str, str]]) -> None:
         """Remember which id named which sequence; what is known already is not written again."""
-        known = set(read_ids(self.folder))
+        known = set(read_ids(self._data))
         fresh = [pair for pair in dict.fromkeys(ids) if pair not in known]
-        _append(self.folder / "ids.tsv", "".join(f"{name}\t{key}\n" for name, key in fresh).encode())
+        text = "".join(f"{name}\t{key}\n" for name, key in fresh).encode()
+        try:
+            self._write("ids.tsv", self._ids_end, text)
+        except InputError:
+            _truncate(self._data / "ids.tsv", self._ids_end)
+            raise
+        self._ids_end += len(text)
 
     def _continue(self, store: FeatureStore) -> None:
         store.check_encoder(self.encoder)
         store.check_long(self.long)
-        self.rows, self.shard_rows = store.rows, store.shard_rows
+        store.check_holdings(self.manifest.tokens, self.manifest.residue_states)
+        self.manifest = store.manifest
+        self._states_end = int(store.index["residues"].sum(dtype="i8")) if self.manifest.residue_states else 0
 
     def _cut(self) -> None:
         """Drop what a killed writer left beyond the committed rows."""
-        row = int(np.prod(self._shape)) * 2
-        _truncate(self.folder / "index.bin", self.rows * INDEX.itemsize)
-        for number, file in enumerate(sorted(self.folder.glob("shard-*.f16"))):
-            _truncate(file, max(0, min(self.shard_rows, self.rows - number * self.shard_rows)) * row)
-        ids = self.folder / "ids.tsv"
+        sweep(self.folder, self.manifest.data)
+        row, rows, size = len(self.manifest.tokens) * self.encoder.width * 2, self.rows, self.manifest.shard_rows
+        _truncate(self._data / "index.bin", rows * INDEX.itemsize)
+        _truncate(self._data / RESIDUE_STATES, self._states_end * self.encoder.width * 2)
+        _truncate(self._data / RESIDUE_CRCS, rows * 4)
+        for file in self._data.glob("shard-*.f16"):
+            _truncate(file, max(0, min(size, rows - int(file.stem[6:]) * size)) * row)
+        ids = self._data / "ids.tsv"
         if ids.exists():
-            text = ids.read_bytes()
-            _truncate(ids, text.rfind(b"\n") + 1)
+            self._ids_end = ids.read_bytes().rfind(b"\n") + 1
+            _truncate(ids, self._ids_end)
 
-    def _commit(self) -> None:
-        write_json(
-            self.folder / "manifest.json",
-            {
-                "format": FORMAT,
-                "version": VERSION,
-                "encoder": asdict(self.encoder),
-                "long": asdict(self.long),
-                "tokens": list(STORED_TOKENS),
-                "dtype": "float16",
-                "shard_rows": self.shard_rows,
-                "rows": self.rows,
-            },
+    def _write_tokens(self, tokens: NDArray[np.float16]) -> None:
+        done, row = 0, tokens[:1].nbytes
+        while done < len(tokens):
+            shard, at = divmod(self.rows + done, self.manifest.shard_rows)
+            stop = min(len(tokens), done + self.manifest.shard_rows - at)
+            self._write(shard_name(shard), at * row, tokens[done:stop].astype("<f2", copy=False).tobytes())
+            if at + stop - done == self.manifest.shard_rows:
+                self._close(self._data / shard_name(shard))
+            done = stop
+
+    def _write_states(self, residues: NDArray[np.uint32], states: NDArray[np.float16]) -> None:
+        _check(states, (int(residues.sum(dtype="i8")), self.encoder.width), "residue states")
+        self._write(RESIDUE_STATES, self._states_end * self.encoder.width * 2, states.astype("<f2").tobytes())
+        self._write(RESIDUE_CRCS, self.rows * 4, np.array(state_crcs(residues, states), "<u4").tobytes())
+
+    def _write(self, name: str, offset: int, data: bytes) -> None:
+        """Write at an offset, not at the end: what an earlier attempt left there is overwritten."""
+        file, left = self._data / name, memoryview(data)
+        try:
+            handle = self._handle(file)
+            while left:
+                written = os.pwrite(handle, left, offset)
+                left, offset = left[written:], offset + written
+        except OSError as error:
+            raise self._stopped(error, file) from error
+
+    def _handle(self, file: Path) -> int:
+        handle = self._files.get(file)
+        if handle is None:
+            handle = self._files[file] = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        return handle
+
+    def _close(self, file: Path) -> None:
+        """Close a file once its content is on the disk itself (a commit alone outlives the process, not the power)."""
+        handle = self._files.pop(file, None)
+        if handle is not None:
+            try:
+                os.fsync(handle)
+            except OSError as error:
+                raise self._stopped(error, file) from error
+            finally:
+                os.close(handle)
+
+    def _commit(self, rows: int) -> None:
+        file = self.folder / NAME
+        try:
+            self.manifest = self.manifest.recount(self._handle(file), self.rows + rows)
+        except OSError as error:
+            raise self._stopped(error, file) from error
+
+    def _stopped(self, error: OSError, file: Path) -> InputError:
+        return InputError(
+            f"the feature store cannot be written ({error.strerror}); its {self.rows:,} finished rows are kept",
+            file=file,
+            remedy="Free space, then run the same command again.",
         )
+
+
+def row_crcs(index: NDArray[np.void], tokens: NDArray[np.float16], kind: str) -> list[int]:
+    """CRC-32 of each of n rows of tokens (n, T, D), which for most stores goes over the record (n,) as well."""
+    crcs = [zlib.crc32(row.tobytes()) for row in tokens.astype("<f2", copy=False)]
+    if kind == CRC_TOKENS:
+        return crcs
+    size = INDEX.itemsize - 4  # the crc itself is the last field
+    records = np.ascontiguousarray(index).tobytes()
+    starts = range(0, len(records), INDEX.itemsize)
+    return [zlib.crc32(records[at : at + size], crc) for at, crc in zip(starts, crcs, strict=True)]
+
+
+def state_crcs(residues: NDArray[np.uint32], states: NDArray[np.float16]) -> list[int]:
+    """CRC-32 of the residue states of each row; ``states`` (sum of residues, D) may end early."""
+    ends = np.cumsum(residues, dtype=np.int64)
+    parts = np.split(states.astype("<f2", copy=False), ends[:-1])
+    return [zlib.crc32(part.tobytes()) for part in parts][: len(residues)]
+
+
+def sweep(folder: Path, data: str) -> None:
+    """Remove the files of a pruning that was killed: those outside the data folder that the manifest names."""
+    for stale in folder.glob("rows-*"):
+        if stale.name != data:
+            shutil.rmtree(stale)
+    if data != HERE:
+        for pattern in ("index.bin", "ids.tsv", "residues.*", "shard-*.f16", f"{data}/{NAME}", f"{data}/lock"):
+            for file in folder.glob(pattern):
+                file.unlink()
+
+
+def _check(values: NDArray[np.float16], shape: tuple[int, ...], what: str) -> None:
+    if values.shape != shape or values.dtype != np.float16:
+        raise ValueError(f"{what} {values.dtype}{values.shape}, expected float16{shape}")
+    if not np.isfinite(values).all():
+        raise ValueError(f"{what} that are not finite cannot be stored")
 
 
 def _has_strangers(folder: Path) -> bool:
     """Whether a folder without a manifest holds more than a writer killed before its first commit leaves."""
     return not folder.is_dir() or any(
-        file.name != "lock" and not file.name.startswith(".manifest.json.") for file in folder.iterdir()
+        file.name != "lock" and not file.name.startswith(f".{NAME}.") for file in folder.iterdir()
     )
-
-
-def _append(file: Path, data: bytes) -> None:
-    with file.open("ab") as stream:
-        stream.write(data)
 
 
 def _truncate(file: Path, size: int) -> None:
