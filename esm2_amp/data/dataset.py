@@ -23,6 +23,9 @@ class PairDataset(Dataset[PairBatch]):
         a: (n,) store rows of the first proteins.
         b: (n,) store rows of the second proteins.
         label: (n,) 1, 0 or -1.
+
+    Raises:
+        InputError: the store does not hold one of the tokens.
     """
 
     def __init__(
@@ -33,6 +36,7 @@ class PairDataset(Dataset[PairBatch]):
         b: NDArray[np.int64],
         label: NDArray[np.int8],
     ) -> None:
+        store.check_tokens(layout.stored)  # here, not in a worker process
         self.store, self.layout, self.a, self.b, self.label = store, layout, a, b, label
 
     def __len__(self) -> int:

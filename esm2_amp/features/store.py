@@ -148,7 +148,10 @@ class FeatureStore:
         count = min(stop - start, max(0, len(self.shards[number]) - at))
         if not count:
             return np.empty((0, len(self.tokens), self.width), np.float16)
-        values = np.fromfile(file, _F2, count * row, offset=at * row * _F2.itemsize)
+        try:
+            values = np.fromfile(file, _F2, count * row, offset=at * row * _F2.itemsize)
+        except FileNotFoundError:  # pruned meanwhile; the mapped file lives on
+            return np.array(self.shards[number][at : at + count])
         return values.reshape(-1, len(self.tokens), self.width)
 
     def residue_states(self, row: int) -> NDArray[np.float16]:
@@ -167,9 +170,12 @@ class FeatureStore:
         """Residue states of rows ``start`` to ``stop - 1``, one after the other, read without mapping; (n, D)."""
         first, last = int(self.state_offsets[start]), int(self.state_offsets[stop])
         count = 0 if self._states is None else max(0, min(last, len(self._states)) - first)
-        if not count:
+        if self._states is None or not count:
             return np.empty((0, self.width), np.float16)
-        values = np.fromfile(self.data / RESIDUE_STATES, _F2, count * self.width, offset=first * self.width * 2)
+        try:
+            values = np.fromfile(self.data / RESIDUE_STATES, _F2, count * self.width, offset=first * self.width * 2)
+        except FileNotFoundError:
+            return np.array(self._states[first : first + count])
         return values.reshape(-1, self.width)
 
     @cached_property
@@ -177,13 +183,30 @@ class FeatureStore:
         """(rows + 1,) where each row's residues begin among the residue states of all rows, and where they end."""
         return np.concatenate([[0], np.cumsum(self.index["residues"], dtype=np.int64)])
 
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """Positions of the held tokens among :data:`~esm2_amp.layout.STORED_TOKENS`: what :meth:`gather` can take."""
+        return tuple(STORED_TOKENS.index(name) for name in self.tokens)
+
+    def files(self) -> dict[Path, int]:
+        """Every file of vectors and records, and how many bytes of it the manifest promises."""
+        sizes = {self.data / "index.bin": self.rows * INDEX.itemsize}
+        row = len(self.tokens) * self.width * 2
+        for number, start in enumerate(range(0, self.rows, self.shard_rows)):
+            sizes[self.data / shard_name(number)] = min(self.shard_rows, self.rows - start) * row
+        if self.manifest.residue_states:
+            sizes[self.data / RESIDUE_STATES] = int(self.state_offsets[-1]) * self.width * 2
+            sizes[self.data / RESIDUE_CRCS] = self.rows * 4
+        return sizes
+
     def lengths(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Residues of each row's protein; fewer than ten leave empty segments, which are zero vectors."""
         return self.index["length"][rows].astype(np.int64)
 
     def ids(self) -> Iterator[tuple[str, str]]:
         """Every (id, sequence key) that was extracted into this store, in the order first met."""
-        yield from read_ids(self.data)
+        pruned = not (self.data / "ids.tsv").exists()
+        yield from read_ids(self.folder / read_manifest(self.folder).data if pruned else self.data)
 
     def check_encoder(self, identity: EncoderIdentity) -> None:
         """Refuse another encoder by name."""
@@ -240,11 +263,20 @@ def shard_name(number: int) -> str:
 
 
 def read_ids(folder: Path) -> Iterator[tuple[str, str]]:
-    """Every (id, sequence key) of a store's data; a last line that a killed writer left unfinished is no line."""
+    """Every (id, sequence key) of a store's data; a last line that a killed writer left unfinished is no line.
+
+    Raises:
+        InputError: a line is not text.
+    """
     file = folder / "ids.tsv"
     if file.exists():
-        with file.open(encoding="utf-8", newline="\n") as stream:
-            for line in stream:
-                if line.endswith("\n"):
-                    name, _, key = line[:-1].rpartition("\t")
+        with file.open("rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                if line.endswith(b"\n"):
+                    try:
+                        name, _, key = line[:-1].decode("utf-8").rpartition("\t")
+                    except UnicodeDecodeError:
+                        raise InputError(
+                            "damaged: not text", file=file, line=number, remedy="Remove this line from the file."
+                        ) from None
                     yield name, key

@@ -164,8 +164,9 @@ class StoreWriter:
 
     def _write_states(self, residues: NDArray[np.uint32], states: NDArray[np.float16]) -> None:
         _check(states, (int(residues.sum(dtype="i8")), self.encoder.width), "residue states")
+        crcs = state_crcs(np.split(states, np.cumsum(residues, dtype=np.int64)[:-1])) if len(residues) else []
         self._write(RESIDUE_STATES, self._states_end * self.encoder.width * 2, states.astype("<f2").tobytes())
-        self._write(RESIDUE_CRCS, self.rows * 4, np.array(state_crcs(residues, states), "<u4").tobytes())
+        self._write(RESIDUE_CRCS, self.rows * 4, np.array(crcs, "<u4").tobytes())
 
     def _write(self, name: str, offset: int, data: bytes) -> None:
         """Write at an offset, not at the end: what an earlier attempt left there is overwritten."""
@@ -221,16 +222,19 @@ def row_crcs(index: NDArray[np.void], tokens: NDArray[np.float16], kind: str) ->
     return [zlib.crc32(records[at : at + size], crc) for at, crc in zip(starts, crcs, strict=True)]
 
 
-def state_crcs(residues: NDArray[np.uint32], states: NDArray[np.float16]) -> list[int]:
-    """CRC-32 of the residue states of each row; ``states`` (sum of residues, D) may end early."""
-    ends = np.cumsum(residues, dtype=np.int64)
-    parts = np.split(states.astype("<f2", copy=False), ends[:-1])
-    return [zlib.crc32(part.tobytes()) for part in parts][: len(residues)]
+def state_crcs(states: Iterable[NDArray[np.float16]]) -> list[int]:
+    """CRC-32 of the residue states (residues, D) of each protein."""
+    return [zlib.crc32(part.astype("<f2", copy=False).tobytes()) for part in states]
 
 
 def sweep(folder: Path, data: str) -> None:
-    """Remove the files of a pruning that was killed: those outside the data folder that the manifest names."""
-    for stale in folder.glob("rows-*"):
+    """Remove what a killed process left: manifests half written, and rows that a pruning replaced or did not finish.
+
+    Args:
+        folder: a store whose lock is held.
+        data: its data folder, the only one that the manifest names.
+    """
+    for stale in (*folder.glob("rows-*"), *folder.glob(f".{NAME}.*")):
         if stale.name != data:
             shutil.rmtree(stale)
     if data != HERE:

@@ -19,12 +19,12 @@ TASKS = {
     "train": "Train a model on labelled pairs and measure it.",
     "predict": "Score a list of pairs with a trained model.",
     "extract": "Compute the features of every protein of a FASTA file.",
-    "store": "Look at a feature store, or export it to .npz.",
+    "store": "Feature stores: info, verify, merge, prune, export, import.",
     "simulate": "Draw a simulated world of proteins and pairs with a known rule.",
     "fetch": "Fetch a public dataset from its home and check it.",
     "pretrain": "Pretrain a small encoder of ESM-2's architecture.",
 }
-_ACTIONS = {"store": ("info", "export")}
+_ACTIONS = {"store": ("info", "verify", "merge", "prune", "export", "import")}
 _FLAGS = ("-m", "--multirun", "--resolve", *(f"--cfg={kind}" for kind in ("job", "hydra", "all")))
 """Hydra's own that are handed on."""
 _QUIET = (

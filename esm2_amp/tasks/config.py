@@ -154,10 +154,26 @@ class ExtractConfig:
 class StoreConfig:
     """``conf/store.yaml``."""
 
+    encoder: EncoderConfig
+    features: FeaturesConfig
     action: str
     store: str
     output: str | None
     fasta: str | None
+    form: str
+    token: str | None
+    sources: Any
+    damaged: bool
+    source: str | None
+    unknown: str
+    check: int
+    residues: bool
+
+    def merged(self) -> list[str]:
+        """The stores to merge: none, one or several."""
+        if self.sources is None:
+            return []
+        return [str(folder) for folder in self.sources] if isinstance(self.sources, list) else [str(self.sources)]
 
 
 @dataclass

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import resource
 import signal
 import subprocess
 import sys
@@ -19,6 +21,7 @@ import pytest
 from esm2_amp.errors import InputError
 from esm2_amp.features.identity import EncoderIdentity, LongPolicy
 from esm2_amp.features.store import FeatureStore
+from esm2_amp.features.store_care import verify
 from esm2_amp.features.store_writer import StoreWriter
 
 ENCODER = EncoderIdentity("mine", "a" * 64, 3)
@@ -273,6 +276,215 @@ def test_tokens_of_another_shape_or_type_are_not_stored(tmp_path: Path, bad: np.
         pytest.raises(ValueError, match=r"expected float16\(2, 13, 3\)"),
     ):
         writer.append(keys(0, 2), [1, 2], [1, 2], bad)
+
+
+TWO = ("segment3", "mean")
+
+
+def write_rich(folder: Path, start: int, stop: int, several: int = 3) -> None:
+    """Rows of two tokens, with residue states."""
+    with StoreWriter(folder, ENCODER, FULL, 4, TWO, True) as writer:
+        for first in range(start, stop, several):
+            last = min(stop, first + several)
+            lengths = range(first + 1, last + 1)
+            states = np.concatenate([states_of(i) for i in range(first, last)])
+            writer.append(keys(first, last), lengths, lengths, tokens(first, last)[:, [4, 12]], states)
+
+
+def states_of(i: int) -> np.ndarray:
+    return np.random.default_rng(1000 + i).normal(size=(i + 1, 3)).astype(np.float16)
+
+
+def holds_rich(store: FeatureStore, count: int) -> None:
+    assert store.find(keys(0, count + 1)).tolist() == [*range(count), -1]
+    assert np.array_equal(store.gather(np.arange(count), [12, 4]), tokens(0, count)[:, [12, 4]])
+    assert np.array_equal(store.gather(np.arange(count), store.positions), tokens(0, count)[:, [4, 12]])
+    for row in range(count):
+        assert np.array_equal(store.residue_states(row), states_of(row))
+
+
+def test_some_tokens_and_residue_states_come_back_bit_by_bit(tmp_path: Path) -> None:
+    for start, stop in ((0, 5), (5, 14)):
+        write_rich(tmp_path / "s", start, stop)
+    store = FeatureStore(tmp_path / "s")
+    assert store.tokens == TWO
+    holds_rich(store, 14)
+    assert (store.folder / "residues.f16").stat().st_size == sum(range(15)) * 3 * 2
+    assert isinstance(store.residue_states(5).base, np.memmap)
+
+
+def test_a_token_that_is_not_held_is_named_with_the_store(tmp_path: Path) -> None:
+    write_rich(tmp_path / "s", 0, 3)
+    with pytest.raises(
+        InputError, match=r"s: the store has no token cls, eos; it holds segment3, mean\. Run .*extract"
+    ):
+        FeatureStore(tmp_path / "s").gather(np.array([0]), [0, 4, 11])
+
+
+def test_residue_states_are_asked_for_in_vain(tmp_path: Path) -> None:
+    write(tmp_path / "s", 0, 3)
+    with pytest.raises(InputError, match="keeps no residue states"):
+        FeatureStore(tmp_path / "s").residue_states(0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ((4, TWO, False), "keeps residue states too"),
+        ((4, ("mean",), True), "holds the tokens segment3, mean, not mean"),
+        ((4,), "holds the tokens segment3, mean, not cls, segment0"),
+    ],
+)
+def test_a_writer_of_other_tokens_or_states_is_refused(tmp_path: Path, kind: tuple[Any, ...], message: str) -> None:
+    write_rich(tmp_path / "s", 0, 3)
+    with pytest.raises(InputError, match=message), StoreWriter(tmp_path / "s", ENCODER, FULL, *kind):
+        pass
+    holds_rich(FeatureStore(tmp_path / "s"), 3)
+
+
+def test_states_of_another_size_or_none_are_not_stored(tmp_path: Path) -> None:
+    write_rich(tmp_path / "s", 0, 3)
+    new = (keys(3, 5), [4, 5], [4, 5], tokens(3, 5)[:, [4, 12]])
+    with StoreWriter(tmp_path / "s", ENCODER, FULL, 4, TWO, True) as writer:
+        for states in (None, np.zeros((8, 3), np.float16), np.full((9, 3), np.inf, np.float16)):
+            with pytest.raises(ValueError, match="residue states"):
+                writer.append(*new, states)
+        writer.append(*new, np.concatenate([states_of(3), states_of(4)]))
+    holds_rich(FeatureStore(tmp_path / "s"), 5)
+    with StoreWriter(tmp_path / "t", ENCODER, FULL) as writer, pytest.raises(ValueError, match="residue states"):
+        writer.append(keys(3, 5), [4, 5], [4, 5], tokens(3, 5), np.zeros((9, 3), np.float16))
+
+
+def test_residue_states_of_a_killed_writer_are_cut(tmp_path: Path) -> None:
+    write_rich(tmp_path / "s", 0, 6)
+    before = {file.name: file.read_bytes() for file in (tmp_path / "s").iterdir()}
+    for name in ("residues.f16", "residues.crc", "index.bin", "shard-00001.f16"):
+        with (tmp_path / "s" / name).open("ab") as stream:
+            stream.write(b"garbage" * 17)
+    holds_rich(FeatureStore(tmp_path / "s"), 6)
+    with StoreWriter(tmp_path / "s", ENCODER, FULL, 4, TWO, True):
+        pass
+    assert {file.name: file.read_bytes() for file in (tmp_path / "s").iterdir()} == before
+    write_rich(tmp_path / "s", 6, 9)
+    holds_rich(FeatureStore(tmp_path / "s"), 9)
+
+
+def test_a_store_of_before_is_read_and_gone_on_with(tmp_path: Path) -> None:
+    """Its manifest is plain JSON that knows neither residue states nor another checksum than that of the tokens."""
+    folder = tmp_path / "s"
+    folder.mkdir()
+    held, names = tokens(0, 6), ["cls", *(f"segment{i}" for i in range(10)), "eos", "mean"]
+    index = b"".join(
+        bytes.fromhex(key) + np.array([i + 1, i + 1, zlib.crc32(row.tobytes())], "<u4").tobytes()
+        for i, (key, row) in enumerate(zip(keys(0, 6), held, strict=True))
+    )
+    (folder / "index.bin").write_bytes(index)
+    (folder / "shard-00000.f16").write_bytes(held[:4].tobytes())
+    (folder / "shard-00001.f16").write_bytes(held[4:].tobytes())
+    manifest = {"format": "esm2-amp feature store", "version": 1, "tokens": names, "dtype": "float16"}
+    manifest |= {"encoder": {"name": "mine", "sha256": "a" * 64, "width": 3}, "shard_rows": 4, "rows": 6}
+    manifest |= {"long": {"mode": "full", "max_residues": 1022}}
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2))
+    holds(FeatureStore(folder), 6)
+    write(folder, 6, 14)
+    holds(FeatureStore(folder), 14)
+    assert list(verify(FeatureStore(folder), lambda rows: None)) == []
+
+
+FULL_DISK = """
+import resource, signal, sys
+import numpy as np
+sys.path.insert(0, {folder!r})
+from {module} import ENCODER, FULL, TWO, keys, states_of, tokens
+from esm2_amp.errors import InputError
+from esm2_amp.features.store_writer import StoreWriter
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+with StoreWriter(sys.argv[1], ENCODER, FULL, 4, TWO, True) as writer:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+    try:
+        for i in range(writer.rows, 14):
+            writer.add_ids([(f"P{{i}}", keys(i, i + 1)[0])])
+            writer.append(keys(i, i + 1), [i + 1], [i + 1], tokens(i, i + 1)[:, [4, 12]], states_of(i))
+    except InputError as error:
+        print(writer.rows, error)
+"""
+
+
+@pytest.mark.parametrize("limit", [0, 20, 47, 120, 200, 330, 450])
+def test_a_full_disk_leaves_a_valid_store_and_a_message(tmp_path: Path, limit: int) -> None:
+    write_rich(tmp_path / "s", 0, 1)
+    program = FULL_DISK.format(folder=str(Path(__file__).parent), module=Path(__file__).stem)
+    command = [sys.executable, "-c", program, str(tmp_path / "s"), str(limit)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows, message = done.stdout.split(" ", 1)
+    assert re.search(r"s/\S+: the feature store cannot be written \(File too large\); its \d+ finished rows", message)
+    assert "Free space, then run the same command again." in message
+    store = FeatureStore(tmp_path / "s")
+    assert len(store) == int(rows)
+    holds_rich(store, int(rows))
+    assert list(verify(store, lambda done: None)) == []
+    assert all(key in keys(0, 14) for _, key in store.ids())
+    write_rich(tmp_path / "s", int(rows), 14)
+    holds_rich(FeatureStore(tmp_path / "s"), 14)
+
+
+def test_a_writer_goes_on_once_there_is_space_again(tmp_path: Path) -> None:
+    """What a batch that failed half-way wrote is overwritten by the next one."""
+    with StoreWriter(tmp_path / "s", ENCODER, FULL, 4) as writer:
+        writer.append(keys(0, 3), [1, 2, 3], [1, 2, 3], tokens(0, 3))
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+        previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (3 * 78 + 40, limit[1]))
+            with pytest.raises(InputError, match="its 3 finished rows are kept"):
+                writer.append(keys(3, 6), [4, 5, 6], [4, 5, 6], tokens(3, 6))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+            signal.signal(signal.SIGXFSZ, previous)
+        holds(FeatureStore(tmp_path / "s"), 3)
+        writer.append(keys(3, 5), [4, 5], [4, 5], tokens(3, 5))
+    holds(FeatureStore(tmp_path / "s"), 5)
+
+
+READER = """
+import sys, time
+from esm2_amp.features.store import FeatureStore
+from esm2_amp.features.store_care import verify
+seen = []
+while not seen or seen[-1] < int(sys.argv[2]):
+    store = FeatureStore(sys.argv[1])
+    assert list(verify(store, lambda rows: None)) == [], "damaged"
+    assert [int(n) for n in store.index["length"]] == list(range(1, len(store) + 1)), "not a prefix"
+    seen.append(len(store))
+assert seen == sorted(seen), "rows went away"
+print(len(set(seen)))
+"""
+
+
+def test_readers_see_a_whole_prefix_while_a_writer_appends(tmp_path: Path) -> None:
+    rows = 300
+    write_rich(tmp_path / "s", 0, 1)
+    command = [sys.executable, "-c", READER, str(tmp_path / "s"), str(rows)]
+    readers = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)]
+    write_rich(tmp_path / "s", 1, rows, several=2)
+    for reader in readers:
+        out, err = reader.communicate(timeout=60)
+        assert reader.returncode == 0, err.decode()
+
+
+def test_the_overhead_is_small(tmp_path: Path) -> None:
+    width, count = 160, 1000
+    wide = EncoderIdentity("wide", "c" * 64, width)
+    with StoreWriter(tmp_path / "s", wide, FULL) as writer:
+        writer.add_ids([(f"A0A{i:07d}", key) for i, key in enumerate(keys(0, count))])
+        for first in range(0, count, 100):
+            block = np.ones((100, 13, width), np.float16)
+            writer.append(keys(first, first + 100), [100] * 100, [100] * 100, block)
+    sizes = {file.name: file.stat().st_size for file in (tmp_path / "s").iterdir()}
+    data = sizes.pop("shard-00000.f16")
+    assert data == count * 13 * width * 2
+    assert sum(sizes.values()) < 0.03 * data
 
 
 def test_long_policies() -> None:
