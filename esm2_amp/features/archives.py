@@ -103,6 +103,18 @@ def open_source(path: Path) -> Source:
     raise InputError(f"source {str(path)!r} is of no known kind", remedy="Use a folder of .pt files, a .h5 or a .npz.")
 
 
+def values(source: Source, name: str, array: Array) -> NDArray[np.float32]:
+    """Read an array of a protein.
+
+    Raises:
+        InputError: the file is damaged there.
+    """
+    try:
+        return np.asarray(array, dtype=np.float32)
+    except _UNREADABLE as error:
+        raise _damaged(source.path, name, error) from error
+
+
 class PtFiles:
     """fair-esm's ``extract.py``: a file for each protein, with states, means and cls of some layers."""
 
@@ -199,10 +211,16 @@ class NpzFile:
             return
         for name in self.names:
             if name in names:
-                yield name, _single(_Member(self._archive, name), self.origin, self.path, name)
+                yield name, _single(self._member(name), self.origin, self.path, name)
+
+    def _member(self, name: str) -> _Member:
+        try:
+            return _Member(self._archive, name)
+        except _UNREADABLE as error:
+            raise _damaged(self.path, name, error) from error
 
     def _whole(self, name: str) -> NDArray[Any]:
-        return np.asarray(_Member(self._archive, name))
+        return np.asarray(self._member(name))
 
     def _rows(self, names: Collection[str]) -> Iterator[NDArray[Any]]:
         """Tokens of some proteins, one at a time, however large the array is."""
@@ -210,7 +228,10 @@ class NpzFile:
             shape, dtype = _header(stream)
             size = int(np.prod(shape[1:])) * dtype.itemsize
             for name in self.names:
-                data = stream.read(size)
+                try:
+                    data = stream.read(size)
+                except _UNREADABLE as error:
+                    raise _damaged(self.path, name, error) from error
                 if name in names:
                     yield np.frombuffer(data, dtype).reshape(shape[1:])
 
@@ -256,6 +277,10 @@ def _table_rows(
         if name in wanted:
             tokens = next(rows)
             yield name, Foreign(dict(zip(layout, tokens, strict=True)), None, lengths=(int(length), int(residues)))
+
+
+def _damaged(path: Path, name: str, error: Exception) -> InputError:
+    return InputError(f"damaged at {name!r} ({_short(error)})", file=path, remedy="Get or make the file again.")
 
 
 def _is_ours(attributes: Mapping[str, object]) -> bool:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from esm2_amp.features.alphabet import encode
-from esm2_amp.features.archives import Foreign
+from esm2_amp.features.archives import Foreign, values
 from esm2_amp.features.encoder import Encoder
 from esm2_amp.features.import_plan import Plan, wrong
 from esm2_amp.features.pooling import pool
@@ -45,7 +44,7 @@ def check_against(encoder: Encoder, planned: Plan, count: int) -> dict[str, floa
         states = encoder.states(torch.from_numpy(encode(protein.sequence[:used])[None]))
         positions = [STORED_TOKENS.index(token) for token in planned.tokens]
         ours = pool(states, [used])[0].float().cpu().numpy()[positions]
-        for token, cosine in zip(planned.tokens, _cosines(ours, _pooled(planned, foreign, used)), strict=True):
+        for token, cosine in zip(planned.tokens, _cosines(ours, _pooled(planned, name, foreign, used)), strict=True):
             least[token] = min(least.get(token, 1.0), cosine)
             if not cosine >= LEAST_COSINE:
                 raise wrong(
@@ -109,28 +108,31 @@ def _batches(planned: Plan, names: set[str]) -> Iterator[list[tuple[str, Foreign
 def _append(writer: StoreWriter, planned: Plan, batch: Sequence[tuple[str, Foreign]]) -> None:
     proteins = [planned.chosen[name] for name, _ in batch]
     used = [planned.long.residues(len(protein.sequence)) for protein in proteins]
-    rows = [_half(planned, name, _pooled(planned, foreign, n)) for (name, foreign), n in zip(batch, used, strict=True)]
+    rows = [
+        _half(planned, name, _pooled(planned, name, foreign, n)) for (name, foreign), n in zip(batch, used, strict=True)
+    ]
     states = None
     if planned.residue_states:
-        states = np.concatenate([_half(planned, name, np.asarray(foreign.states)) for name, foreign in batch])
+        kept = ((name, foreign.states) for name, foreign in batch if foreign.states is not None)
+        states = np.concatenate([_half(planned, name, values(planned.source, name, array)) for name, array in kept])
     lengths = [len(protein.sequence) for protein in proteins]
     writer.append([protein.key for protein in proteins], lengths, used, np.stack(rows), states)
 
 
-def _pooled(planned: Plan, foreign: Foreign, residues: int) -> NDArray[np.float32]:
+def _pooled(planned: Plan, name: str, foreign: Foreign, residues: int) -> NDArray[np.float32]:
     """(T, D) of the tokens of one protein."""
-    vectors = {name: np.asarray(vector, dtype=np.float32) for name, vector in foreign.vectors.items()}
+    vectors = {token: values(planned.source, name, vector) for token, vector in foreign.vectors.items()}
     if foreign.states is not None:
         padded = torch.zeros(1, residues + 2, planned.encoder.width)  # cls and eos, which pooling expects around
-        padded[0, 1:-1] = torch.from_numpy(np.asarray(foreign.states, dtype=np.float32))
+        padded[0, 1:-1] = torch.from_numpy(values(planned.source, name, foreign.states))
         pooled = dict(zip(STORED_TOKENS, pool(padded, [residues])[0].float().cpu().numpy(), strict=True))
-        vectors |= {name: pooled[name] for name in (*SEGMENT_NAMES, "mean")}
+        vectors |= {token: pooled[token] for token in (*SEGMENT_NAMES, "mean")}
     return np.stack([vectors[token] for token in planned.tokens])
 
 
-def _half(planned: Plan, name: str, values: NDArray[Any]) -> NDArray[np.float16]:
+def _half(planned: Plan, name: str, exact: NDArray[np.float32]) -> NDArray[np.float16]:
     with np.errstate(over="ignore"):
-        half = values.astype(np.float16)
+        half = exact.astype(np.float16)
     if not np.isfinite(half).all():
         raise wrong(
             planned.source,
