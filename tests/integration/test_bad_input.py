@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+
+from esm2_amp.io.fasta import read_fasta
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,24 @@ class Bench:
         """A copy of the good store, spoilt by ``edit``."""
         (store,) = (self.run.parent / "features").iterdir()
         return self.spoilt(store, "store", edit)
+
+    @property
+    def good_store(self) -> Path:
+        (store,) = (self.run.parent / "features").iterdir()
+        return store
+
+    def store_import(self, *overrides: str) -> list[str]:
+        files = [f"fasta={self.world.fasta}", f"encoder.path={self.world.encoder}", "store=new"]
+        return ["store", "import", *files, "source=x.npz", "features.device=cpu", *overrides]
+
+    def arrays(self, **shapes: tuple[int, ...]) -> str:
+        """A .npz of random arrays; its name."""
+        rng = np.random.default_rng(0)
+        np.savez(self.here / "x.npz", **{name: rng.normal(size=shape) for name, shape in shapes.items()})
+        return "x.npz"
+
+    def length(self, name: str) -> int:
+        return next(len(protein.sequence) for protein in read_fasta(self.world.fasta) if protein.id == name)
 
     def encoder(self, edit: Callable[[Path], Any]) -> str:
         """A copy of the good encoder, spoilt by ``edit``, as an option."""
@@ -109,6 +130,21 @@ def cut(name: str) -> Callable[[Path], Any]:
     return lambda folder: (folder / name).write_bytes(
         (folder / name).read_bytes()[: (folder / name).stat().st_size // 2]
     )
+
+
+def flip(name: str) -> Callable[[Path], Any]:
+    """An edit of one bit in the middle of a file."""
+
+    def edit(folder: Path) -> None:
+        content = bytearray((folder / name).read_bytes())
+        content[len(content) // 2 + 1] ^= 1
+        (folder / name).write_bytes(content)
+
+    return edit
+
+
+truncated_in_manifest = into_json("manifest.json", long={"mode": "truncate", "max_residues": 99})
+other_encoder_in_manifest = into_json("manifest.json", encoder={"name": "other", "sha256": "f" * 64, "width": 32})
 
 
 def into_weights(edit: Callable[[dict[str, torch.Tensor]], Any]) -> Callable[[Path], Any]:
@@ -413,6 +449,103 @@ STORES: dict[str, Case] = {
     "export without output": (lambda b: b.store("export"), "output"),
     "export to text": (lambda b: b.store("export", "output=x.txt"), "'x.txt' .npz"),
     "export below a file": (lambda b: b.store("export", f"output={b.write('x', '')}/y.npz"), "x/y.npz cannot_write"),
+    "export to an unknown form": (lambda b: b.store("export", "output=x.npz", "form=x"), "'x' store atlas"),
+    "export of one token in the store's form": (
+        lambda b: b.store("export", "output=x.h5", "token=cls"),
+        "cls form=atlas",
+    ),
+    "export of an unknown token": (
+        lambda b: b.store("export", "output=x.h5", "form=atlas", "token=CLS"),
+        "'CLS' cls segment0 residues",
+    ),
+    "export of residues it has not": (
+        lambda b: b.store("export", "output=x.h5", "form=atlas", "token=residues"),
+        "no_residue_states token",
+    ),
+    "damaged": (lambda b: ["store", "verify", "store=" + b.own_store(flip("shard-00000.f16"))], "store 1_of_40 prune"),
+    "cut short": (
+        lambda b: ["store", "verify", "store=" + b.own_store(cut("shard-00000.f16"))],
+        "store 20_of_40 prune",
+    ),
+    "ids not text": (
+        lambda b: ["store", "verify", "store=" + b.own_store(into_file("ids.tsv", b"\xff\tx\n"))],
+        "ids.tsv line_1 not_text",
+    ),
+    "verify what is not there": (lambda b: ["store", "verify", "store=none"], "none not_a_feature_store"),
+    "merge nothing": (lambda b: b.store("merge"), "sources"),
+    "merge with itself": (lambda b: b.store("merge", f"sources=[{b.good_store}]"), "store among sources"),
+    "merge what is not there": (lambda b: ["store", "merge", "store=x", "sources=[none]"], "none not_a_feature_store"),
+    "merge into something else": (
+        lambda b: ["store", "merge", f"store={b.world.folder}", f"sources=[{b.good_store}]"],
+        "world no_feature_store",
+    ),
+    "merge of two encoders": (
+        lambda b: ["store", "merge", "store=x", f"sources=[{b.good_store},{b.own_store(other_encoder_in_manifest)}]"],
+        "store features_of other not_of encoder",
+    ),
+    "merge of two policies": (
+        lambda b: [
+            "store",
+            "merge",
+            "store=x",
+            f"sources=[{b.good_store},{b.own_store(truncated_in_manifest)}]",
+        ],
+        "store long=truncate_at_99 not full",
+    ),
+    "merge into a store of another encoder": (
+        lambda b: ["store", "merge", f"sources=[{b.good_store}]", "store=" + b.own_store(other_encoder_in_manifest)],
+        "store features_of other not_of encoder",
+    ),
+    "prune of nothing": (lambda b: b.store("prune"), "fasta damaged=true"),
+    "prune what is not there": (lambda b: ["store", "prune", "store=none", "damaged=true"], "none not_a_feature_store"),
+    "prune down to none": (lambda b: b.store("prune", "fasta=" + b.write("x.fa", ">Z\nWWWW\n")), "x.fa none 1"),
+    "prune into a full folder": (
+        lambda b: b.store("prune", "damaged=true", f"output={b.world.folder}"),
+        "world exists_already",
+    ),
+    "import of nothing": (lambda b: b.store_import("source=null"), "source"),
+    "import from nowhere": (lambda b: b.store_import("source=none"), "'none' not_exist"),
+    "import of text": (lambda b: b.store_import("source=" + b.write("x.txt", "")), "'x.txt' kind .pt .h5 .npz"),
+    "import of an empty folder": (lambda b: b.store_import(f"source={b.other}"), "other_encoder no_.pt_file"),
+    "import of a damaged .npz": (
+        lambda b: b.store_import("source=" + b.write("x.npz", b"PK\x03\x04")),
+        "x.npz damaged",
+    ),
+    "import of a damaged .h5": (lambda b: b.store_import("source=" + b.write("x.h5", b"\x89HDF")), "x.h5 damaged"),
+    "import of a damaged .pt": (
+        lambda b: b.store_import("source=" + b.write("P00.pt", b"PK\x03\x04")),
+        "P00.pt damaged",
+    ),
+    "import without an encoder": (lambda b: b.store_import("encoder.path=null"), "encoder=esm2_650m"),
+    "import without sequences": (lambda b: b.store_import("fasta=null"), "fasta"),
+    "import with an unknown policy": (lambda b: b.store_import("unknown=drop"), "'drop' error skip"),
+    "import with a negative check": (lambda b: b.store_import("check=-1"), "check -1"),
+    "import of strange ids": (
+        lambda b: b.store_import("source=" + b.arrays(nobody=(32,)), "unknown=skip"),
+        "x.npz none_of_its_1_ids 'nobody' proteins.fasta",
+    ),
+    "import of an id without a sequence": (
+        lambda b: b.store_import("source=" + b.arrays(P00=(32,), nobody=(32,))),
+        "x.npz 1_of_2 'nobody' proteins.fasta unknown=skip",
+    ),
+    "import of the wrong length": (
+        lambda b: b.store_import("source=" + b.arrays(P00=(3, 32))),
+        "x.npz 'P00' 3_residues proteins FASTA",
+    ),
+    "import of another width": (lambda b: b.store_import("source=" + b.arrays(P00=(33,))), "x.npz 'P00' (33,) 32"),
+    "import of a cube": (lambda b: b.store_import("source=" + b.arrays(P00=(3, 3, 3))), "x.npz 'P00' (3,_3,_3)"),
+    "import of two kinds": (
+        lambda b: b.store_import("source=" + b.arrays(P00=(32,), P01=(b.length("P01"), 32))),
+        "x.npz 'P01' segment0 mean stores_of_their_own",
+    ),
+    "import of another encoder's": (
+        lambda b: b.store_import("source=" + b.arrays(P00=(32,), P01=(32,))),
+        "x.npz mean not_what encoder computes cosine",
+    ),
+    "import of residue states that are not there": (
+        lambda b: b.store_import("residues=true", "source=" + b.arrays(P00=(32,))),
+        "x.npz 'P00' no_states residues=false",
+    ),
     "export what is not there": (
         lambda b: b.store("export", "output=x.npz", "fasta=" + b.write("x.fa", ">Z1\nWWWW\n")),
         "Z1 no_features extract",
