@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,8 +55,8 @@ def blocks(store: FeatureStore) -> Iterator[Block]:
 def damages(store: FeatureStore, block: Block) -> Iterator[Damage]:
     """What is wrong in a block: records that cannot be, values that are not finite or not those that were written."""
     index, file = store.index[block.start : block.stop], store.data / "index.bin"
-    for row, record in enumerate(index, start=block.start):
-        length, residues = int(record["length"]), int(record["residues"])
+    pairs = zip(index["length"].tolist(), index["residues"].tolist(), strict=True)
+    for row, (length, residues) in enumerate(pairs, start=block.start):
         if not length:
             yield Damage(row, file, "the file ends before its record" if store.partial else "its length is 0")
         elif residues != store.long.residues(length):
@@ -64,23 +64,21 @@ def damages(store: FeatureStore, block: Block) -> Iterator[Damage]:
     shard = store.data / shard_name(block.start // store.shard_rows)
     held = index[: len(block.tokens)]
     crcs = row_crcs(held, block.tokens, store.manifest.crc)
-    yield from _wrong(block, shard, list(block.tokens), crcs, held["crc"])
+    finite = np.asarray(np.isfinite(block.tokens).all(axis=(1, 2)))
+    yield from _wrong(block, shard, finite, np.array(crcs, dtype=np.uint32) == held["crc"])
     if block.states is not None:
         ends = store.state_offsets[block.start : block.stop + 1] - store.state_offsets[block.start]
         count = min(int((ends[1:] <= len(block.states)).sum()), max(0, len(store.state_crcs) - block.start))
         parts = [block.states[ends[i] : ends[i + 1]] for i in range(count)]
-        written = store.state_crcs[block.start : block.start + count]
-        yield from _wrong(block, store.data / RESIDUE_STATES, parts, state_crcs(parts), written)
+        same = np.array(state_crcs(parts), dtype=np.uint32) == store.state_crcs[block.start : block.start + count]
+        finite = np.array([np.isfinite(part).all() for part in parts], dtype=bool)
+        yield from _wrong(block, store.data / RESIDUE_STATES, finite, same)
 
 
-def _wrong(
-    block: Block, file: Path, parts: Sequence[NDArray[np.float16]], crcs: Sequence[int], written: NDArray[np.uint32]
-) -> Iterator[Damage]:
-    """Damage of each row of a block, given its values as far as there are any, their CRCs, and the CRCs to be."""
-    for row in range(block.start + len(parts), block.stop):
+def _wrong(block: Block, file: Path, finite: NDArray[np.bool_], same: NDArray[np.bool_]) -> Iterator[Damage]:
+    """Damage of the rows of a block, given whether each one's values, as far as there are any, are as they should."""
+    for at in np.flatnonzero(~(finite & same)).tolist():
+        what = "not what was written (the checksum differs)" if finite[at] else "a value is not finite"
+        yield Damage(block.start + at, file, what)
+    for row in range(block.start + len(same), block.stop):
         yield Damage(row, file, "the file ends before it")
-    for row, (values, crc, wanted) in enumerate(zip(parts, crcs, written, strict=True), start=block.start):
-        if not np.isfinite(values).all():
-            yield Damage(row, file, "a value is not finite")
-        elif crc != wanted:
-            yield Damage(row, file, "not what was written (the checksum differs)")

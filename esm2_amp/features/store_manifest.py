@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -76,12 +76,15 @@ class Manifest:
         with atomic_text(folder / NAME) as stream:
             stream.write(self.text)
 
-    def recount(self, file: int, rows: int) -> Manifest:
-        """Overwrite the number of rows in the manifest that this one wrote, open as descriptor ``file``."""
-        counted = replace(self, rows=rows)
-        number = f"{rows:<{_DIGITS}}".encode()
-        os.pwrite(file, number, len(self.text.encode()) - len(number) - len("\n}\n"))
-        return counted
+    @property
+    def rows_at(self) -> int:
+        """Where in the file the number of rows stands."""
+        return len(self.text.encode()) - _DIGITS - len("\n}\n")
+
+
+def overwrite_rows(file: int, at: int, rows: int) -> None:
+    """Commit: put the number of rows at its place (``rows_at``) in a manifest that is open as descriptor ``file``."""
+    os.pwrite(file, f"{rows:<{_DIGITS}}".encode(), at)
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -15,9 +15,18 @@ from numpy.typing import NDArray
 
 from esm2_amp.errors import InputError
 from esm2_amp.features.identity import EncoderIdentity, LongPolicy
-from esm2_amp.features.store import RESIDUE_CRCS, RESIDUE_STATES, FeatureStore, read_ids, shard_name
+from esm2_amp.features.store import RESIDUE_CRCS, RESIDUE_STATES, FeatureStore, shard_name
 from esm2_amp.features.store_lock import StoreLock
-from esm2_amp.features.store_manifest import CRC_ROW, CRC_TOKENS, HERE, INDEX, NAME, SHARD_ROWS, Manifest
+from esm2_amp.features.store_manifest import (
+    CRC_ROW,
+    CRC_TOKENS,
+    HERE,
+    INDEX,
+    NAME,
+    SHARD_ROWS,
+    Manifest,
+    overwrite_rows,
+)
 from esm2_amp.layout import STORED_TOKENS
 
 
@@ -48,14 +57,11 @@ class StoreWriter:
     ) -> None:
         self.folder, self.encoder, self.long = Path(folder), encoder, long
         self.manifest = Manifest(encoder, long, tuple(tokens), residue_states, shard_rows, CRC_ROW, HERE, 0)
+        self.rows = 0
+        """Committed rows."""
         self._lock = StoreLock(folder)
         self._files: dict[Path, int] = {}
         self._states_end = self._ids_end = 0
-
-    @property
-    def rows(self) -> int:
-        """Committed rows."""
-        return self.manifest.rows
 
     def __enter__(self) -> StoreWriter:
         if self.folder.exists() and not (self.folder / NAME).exists() and _has_strangers(self.folder):
@@ -69,6 +75,7 @@ class StoreWriter:
             self._data = self.folder / self.manifest.data
             try:
                 self.manifest.write(self.folder)
+                self._rows_at = self.manifest.rows_at
                 self._cut()
             except OSError as error:
                 raise self._stopped(error, self.folder) from error
@@ -121,13 +128,14 @@ class StoreWriter:
 
     def add_ids(self, ids: Iterable[tuple[str, str]]) -> None:
         """Remember which id named which sequence; what is known already is not written again."""
-        known = set(read_ids(self._data))
-        fresh = [pair for pair in dict.fromkeys(ids) if pair not in known]
-        text = "".join(f"{name}\t{key}\n" for name, key in fresh).encode()
+        file = self._data / "ids.tsv"
+        known = set(file.read_bytes()[: self._ids_end].split(b"\n")) if self._ids_end else set()
+        lines = dict.fromkeys(f"{name}\t{key}\n".encode() for name, key in ids)
+        text = b"".join(line for line in lines if line[:-1] not in known)
         try:
             self._write("ids.tsv", self._ids_end, text)
         except InputError:
-            _truncate(self._data / "ids.tsv", self._ids_end)
+            _truncate(file, self._ids_end)
             raise
         self._ids_end += len(text)
 
@@ -135,7 +143,7 @@ class StoreWriter:
         store.check_encoder(self.encoder)
         store.check_long(self.long)
         store.check_holdings(self.manifest.tokens, self.manifest.residue_states)
-        self.manifest = store.manifest
+        self.manifest, self.rows = store.manifest, store.rows
         self._states_end = int(store.index["residues"].sum(dtype="i8")) if self.manifest.residue_states else 0
 
     def _cut(self) -> None:
@@ -157,7 +165,7 @@ class StoreWriter:
         while done < len(tokens):
             shard, at = divmod(self.rows + done, self.manifest.shard_rows)
             stop = min(len(tokens), done + self.manifest.shard_rows - at)
-            self._write(shard_name(shard), at * row, tokens[done:stop].astype("<f2", copy=False).tobytes())
+            self._write(shard_name(shard), at * row, _bytes(tokens[done:stop]))
             if at + stop - done == self.manifest.shard_rows:
                 self._close(self._data / shard_name(shard))
             done = stop
@@ -165,10 +173,10 @@ class StoreWriter:
     def _write_states(self, residues: NDArray[np.uint32], states: NDArray[np.float16]) -> None:
         _check(states, (int(residues.sum(dtype="i8")), self.encoder.width), "residue states")
         crcs = state_crcs(np.split(states, np.cumsum(residues, dtype=np.int64)[:-1])) if len(residues) else []
-        self._write(RESIDUE_STATES, self._states_end * self.encoder.width * 2, states.astype("<f2").tobytes())
+        self._write(RESIDUE_STATES, self._states_end * self.encoder.width * 2, _bytes(states))
         self._write(RESIDUE_CRCS, self.rows * 4, np.array(crcs, "<u4").tobytes())
 
-    def _write(self, name: str, offset: int, data: bytes) -> None:
+    def _write(self, name: str, offset: int, data: bytes | memoryview) -> None:
         """Write at an offset, not at the end: what an earlier attempt left there is overwritten."""
         file, left = self._data / name, memoryview(data)
         try:
@@ -199,9 +207,10 @@ class StoreWriter:
     def _commit(self, rows: int) -> None:
         file = self.folder / NAME
         try:
-            self.manifest = self.manifest.recount(self._handle(file), self.rows + rows)
+            overwrite_rows(self._handle(file), self._rows_at, self.rows + rows)
         except OSError as error:
             raise self._stopped(error, file) from error
+        self.rows += rows
 
     def _stopped(self, error: OSError, file: Path) -> InputError:
         return InputError(
@@ -213,7 +222,7 @@ class StoreWriter:
 
 def row_crcs(index: NDArray[np.void], tokens: NDArray[np.float16], kind: str) -> list[int]:
     """CRC-32 of each of n rows of tokens (n, T, D), which for most stores goes over the record (n,) as well."""
-    crcs = [zlib.crc32(row.tobytes()) for row in tokens.astype("<f2", copy=False)]
+    crcs = [zlib.crc32(_bytes(row)) for row in tokens]
     if kind == CRC_TOKENS:
         return crcs
     size = INDEX.itemsize - 4  # the crc itself is the last field
@@ -224,7 +233,12 @@ def row_crcs(index: NDArray[np.void], tokens: NDArray[np.float16], kind: str) ->
 
 def state_crcs(states: Iterable[NDArray[np.float16]]) -> list[int]:
     """CRC-32 of the residue states (residues, D) of each protein."""
-    return [zlib.crc32(part.astype("<f2", copy=False).tobytes()) for part in states]
+    return [zlib.crc32(_bytes(part)) for part in states]
+
+
+def _bytes(values: NDArray[np.float16]) -> memoryview:
+    """Little-endian bytes, copied only where they lie otherwise."""
+    return np.ascontiguousarray(values, "<f2").reshape(-1).view(np.uint8).data
 
 
 def sweep(folder: Path, data: str) -> None:
