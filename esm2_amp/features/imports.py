@@ -20,6 +20,7 @@ from esm2_amp.layout import SEGMENT_NAMES, STORED_TOKENS
 
 LEAST_COSINE = 0.99
 _BATCH_BYTES = 8 << 20
+_BATCH_ROWS = 512  # arrays that are not read yet cost memory too: an open dataset of HDF5 some 20 kB
 
 
 def check_against(encoder: Encoder, planned: Plan, count: int) -> dict[str, float]:
@@ -98,7 +99,7 @@ def _batches(planned: Plan, names: set[str]) -> Iterator[list[tuple[str, Foreign
         batch.append((name, foreign))
         residues = foreign.states.shape[0] if planned.residue_states and foreign.states is not None else 0
         size += (len(planned.tokens) + residues) * planned.encoder.width * 4
-        if size > _BATCH_BYTES:
+        if size > _BATCH_BYTES or len(batch) == _BATCH_ROWS:
             yield batch
             batch, size = [], 0
     if batch:

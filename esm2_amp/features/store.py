@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ class FeatureStore:
         while True:
             try:
                 self._open(manifest)
-            except InputError:
+            except (InputError, FileNotFoundError):
                 if manifest == (manifest := read_manifest(self.folder)):
                     raise
             else:
@@ -204,9 +205,21 @@ class FeatureStore:
         return self.index["length"][rows].astype(np.int64)
 
     def ids(self) -> Iterator[tuple[str, str]]:
-        """Every (id, sequence key) that was extracted into this store, in the order first met."""
-        pruned = not (self.data / "ids.tsv").exists()
-        yield from read_ids(self.folder / read_manifest(self.folder).data if pruned else self.data)
+        """Every (id, sequence key) that was extracted into this store, in the order first met.
+
+        Raises:
+            InputError: a line is damaged.
+        """
+        data, asked = self.data, Path()
+        while data != asked:
+            try:
+                stream = (data / "ids.tsv").open("rb")
+            except FileNotFoundError:  # no id yet, or the store was pruned since it was opened
+                asked, data = data, self.folder / read_manifest(self.folder).data
+                continue
+            with stream:
+                yield from _id_lines(stream)
+            return
 
     def check_encoder(self, identity: EncoderIdentity) -> None:
         """Refuse another encoder by name."""
@@ -262,21 +275,14 @@ def shard_name(number: int) -> str:
     return f"shard-{number:05d}.f16"
 
 
-def read_ids(folder: Path) -> Iterator[tuple[str, str]]:
-    """Every (id, sequence key) of a store's data; a last line that a killed writer left unfinished is no line.
-
-    Raises:
-        InputError: a line is not text.
-    """
-    file = folder / "ids.tsv"
-    if file.exists():
-        with file.open("rb") as stream:
-            for number, line in enumerate(stream, start=1):
-                if line.endswith(b"\n"):
-                    try:
-                        name, _, key = line[:-1].decode("utf-8").rpartition("\t")
-                    except UnicodeDecodeError:
-                        raise InputError(
-                            "damaged: not text", file=file, line=number, remedy="Remove this line from the file."
-                        ) from None
-                    yield name, key
+def _id_lines(stream: BufferedReader) -> Iterator[tuple[str, str]]:
+    """(id, sequence key) of each line; a last line that a killed writer left unfinished is no line."""
+    for number, line in enumerate(stream, start=1):
+        if line.endswith(b"\n"):
+            try:
+                name, _, key = line[:-1].decode("utf-8").rpartition("\t")
+            except UnicodeDecodeError:
+                raise InputError(
+                    "damaged: not text", file=stream.name, line=number, remedy="Remove this line from the file."
+                ) from None
+            yield name, key
