@@ -11,6 +11,7 @@ from esm2_amp.errors import InputError
 from esm2_amp.features.export import FORMS, export_atlas, export_store, is_hdf5, select
 from esm2_amp.features.store import RESIDUE_STATES, FeatureStore
 from esm2_amp.io.fasta import read_fasta
+from esm2_amp.layout import SEGMENT_NAMES
 from esm2_amp.tasks.config import StoreConfig, typed
 from esm2_amp.tasks.console import progress, say, show_table, start_logging
 from esm2_amp.tasks.store_care import merge_stores, prune_store, verify_store
@@ -40,10 +41,11 @@ def _info(config: StoreConfig) -> None:
     kinds = _bytes(store)
     data = kinds["tokens"] + kinds["residue states"]
     overhead = f"{100 * (sum(kinds.values()) - data) / data:.2f} %" if data else "-"
+    named = ", ".join(store.tokens).replace(", ".join(SEGMENT_NAMES), f"{SEGMENT_NAMES[0]} to {SEGMENT_NAMES[-1]}")
     rows = [
         ["encoder", str(store.encoder)],
         ["long proteins", f"{store.long}; {int((residues < lengths).sum())} shortened"],
-        ["tokens", f"{len(store.tokens)}: {', '.join(store.tokens)}"],
+        ["tokens", f"{len(store.tokens)}: {named}"],
         ["residue states", "kept" if store.manifest.residue_states else "not kept"],
         ["sequences", f"{len(store):,}"],
         ["residues", f"{int(residues.sum(dtype='u8')):,}"],
