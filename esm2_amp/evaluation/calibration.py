@@ -109,7 +109,7 @@ def fit_calibration(method: str, logits: ArrayLike, label: ArrayLike) -> Fitted:
         raise ValueError(f"logits of shape {logits.shape}, but labels of shape {label.shape}; both must be (n,)")
     if not (np.isfinite(logits).all() and np.isin(label, (0, 1)).all()):
         raise ValueError("logits must be finite, and labels 0 or 1")
-    if method == "none":
+    if Calibration(method).method == "none":
         return Fitted(Calibration("none"), None)
     if (reason := _unfit(logits, label)) is not None:
         return Fitted(Calibration("none"), reason)

@@ -144,6 +144,11 @@ def test_nonsense_is_refused(logits: Any, label: Any, message: str) -> None:
         fit_calibration("platt", logits, label)
 
 
+def test_an_unknown_method_is_refused_even_where_nothing_could_be_fitted() -> None:
+    with pytest.raises(ValueError, match="'magic'"):
+        fit_calibration("magic", [0.0], [1])
+
+
 @pytest.mark.parametrize(
     ("card", "message"),
     [
