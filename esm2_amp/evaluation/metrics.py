@@ -54,8 +54,8 @@ def binary_metrics(label: ArrayLike, probability: ArrayLike, threshold: float) -
 
     Returns:
         ``n``, ``n_positive``, ``auroc``, ``aupr``, ``mcc``, ``f1``, ``precision``, ``recall``, ``accuracy``,
-        ``brier``, ``ece`` and ``threshold``; see :func:`ranking_metrics` and
-        :func:`expected_calibration_error`. None, never NaN, where undefined.
+        ``brier``, ``ece`` and ``threshold``; see :func:`ranking_metrics` and :func:`calibration_metrics`. None,
+        never NaN, where undefined.
 
     Raises:
         ValueError: as :func:`ranking_metrics`, or a probability outside [0, 1].
@@ -71,9 +71,28 @@ def binary_metrics(label: ArrayLike, probability: ArrayLike, threshold: float) -
         "precision": float(precision_score(label, predicted, zero_division=0)),
         "recall": float(recall_score(label, predicted, zero_division=0)),
         "accuracy": float(accuracy_score(label, predicted)),
+        **calibration_metrics(label, probability),
+        "threshold": float(threshold),
+    }
+
+
+def calibration_metrics(label: ArrayLike, probability: ArrayLike) -> Metrics:
+    """How far probabilities can be taken at their word.
+
+    Args:
+        label: (n,) 0 or 1.
+        probability: (n,) P(positive), in [0, 1].
+
+    Returns:
+        ``brier``, the mean squared distance from the label, and ``ece``, see :func:`expected_calibration_error`.
+
+    Raises:
+        ValueError: as :func:`binary_metrics`.
+    """
+    label, probability = _checked_probability(label, probability)
+    return {
         "brier": float(brier_score_loss(label, probability)),
         "ece": expected_calibration_error(label, probability),
-        "threshold": float(threshold),
     }
 
 

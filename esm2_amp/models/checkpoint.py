@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from esm2_amp.errors import InputError
+from esm2_amp.evaluation.calibration import Calibration
 from esm2_amp.features.identity import EncoderIdentity, LongPolicy
 from esm2_amp.io.atomic import atomic_path
 from esm2_amp.models.network import Hyperparameters, PairNetwork
@@ -51,6 +52,11 @@ class ModelCard:
     def long_policy(self) -> LongPolicy:
         """How long proteins were encoded."""
         return LongPolicy(**self.long)
+
+    @property
+    def calibrator(self) -> Calibration:
+        """From the network's logits to probabilities."""
+        return Calibration.from_dict(self.calibration, "card.json")
 
 
 def save_model(folder: Path, network: PairNetwork, card: ModelCard, training_sequences: list[str]) -> None:
@@ -96,6 +102,7 @@ def load_card(folder: Path) -> ModelCard:
         card.identity, card.long_policy  # noqa: B018 - both must be well-formed
     except TypeError as error:
         raise InputError(f"malformed card ({error})", file=file) from error
+    Calibration.from_dict(card.calibration, file)
     if set(card.encoder_source) != {"name", "path", "hub", "revision"}:
         raise InputError(f"malformed card: encoder_source is {card.encoder_source!r}", file=file)
     return card

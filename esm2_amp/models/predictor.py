@@ -38,17 +38,16 @@ class ScoredPair(NamedTuple):
 def score(
     network: PairNetwork, dataset: PairDataset, batch_size: int, device: torch.device, advance: Callable[[int], None]
 ) -> NDArray[np.float64]:
-    """Probabilities (n,) of all pairs of a dataset, in its order; ``advance`` is told the pairs done."""
+    """Logits (n,) of all pairs of a dataset, in its order; ``advance`` is told the pairs done."""
     network.to(device).eval()
-    probability = np.empty(len(dataset))  # at once: small arrays kept between large ones that go fragment the heap
+    logits = np.empty(len(dataset))  # at once: small arrays kept between large ones that go fragment the heap
     with torch.inference_mode():
         for start in range(0, len(dataset), batch_size):
             rows = range(start, min(start + batch_size, len(dataset)))
             batch = dataset.__getitems__(rows)
-            logits = network(batch.a.to(device), batch.b.to(device))
-            probability[start : rows.stop] = torch.sigmoid(logits.double()).cpu().numpy()
+            logits[start : rows.stop] = network(batch.a.to(device), batch.b.to(device)).double().cpu().numpy()
             advance(len(rows))
-    return probability
+    return logits
 
 
 class TrainedModel:
@@ -99,7 +98,8 @@ class TrainedModel:
         a = np.array([cache[rows[i].a] for i in good], dtype=np.int64)
         b = np.array([cache[rows[i].b] for i in good], dtype=np.int64)
         dataset = PairDataset(store, self.network.layout, a, b, np.full(len(good), -1, dtype=np.int8))
-        probability = score(self.network, dataset, max(1, len(good)), self.device, lambda _: None)
+        logits = score(self.network, dataset, max(1, len(good)), self.device, lambda _: None)
+        probability = self.card.calibrator.apply(logits)
         scored = dict(zip(good, probability.tolist(), strict=True))
         return [ScoredPair(pair, scored.get(i), _status(pair, cache)) for i, pair in enumerate(rows)]
 

@@ -125,6 +125,7 @@ class TrainConfig:
     epochs: int
     patience: int
     batch_size: int
+    calibration: str
 
 
 @dataclass

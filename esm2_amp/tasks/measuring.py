@@ -12,8 +12,15 @@ from numpy.typing import NDArray
 
 from esm2_amp.data.dataset import PairDataset
 from esm2_amp.evaluation.baselines import degree_oracle_scores, train_degree_scores
+from esm2_amp.evaluation.calibration import Calibration, fit_calibration
 from esm2_amp.evaluation.figures import draw_curves, draw_history
-from esm2_amp.evaluation.metrics import best_threshold, metrics_by_class, pair_classes, ranking_metrics
+from esm2_amp.evaluation.metrics import (
+    best_threshold,
+    calibration_metrics,
+    metrics_by_class,
+    pair_classes,
+    ranking_metrics,
+)
 from esm2_amp.features.store import FeatureStore
 from esm2_amp.io.resolve import PairTable
 from esm2_amp.models.network import PairNetwork
@@ -27,37 +34,55 @@ CLASS_NAMES = {"all": "all", "C1": "C1, both seen", "C2": "C2, one seen", "C3": 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """One measured split: its pairs, their classes and probabilities."""
+    """One measured split: its pairs, their classes, the network's logits and the calibrated probabilities."""
 
     table: PairTable
     classes: NDArray[np.str_]
+    logits: NDArray[np.float64]
     probability: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """All numbers of a run: the threshold (from validation), the splits, the metrics as they go to JSON."""
+    """All numbers of a run: calibration and threshold (from validation), the splits, the metrics as they go to JSON.
 
+    ``fallback`` says why there is no calibration where one was asked for.
+    """
+
+    calibration: Calibration
+    fallback: str | None
     threshold: float
     splits: dict[str, Split]
     metrics: dict[str, Any]
 
 
-def measure(network: PairNetwork, store: FeatureStore, data: TrainingData, batch_size: int) -> Measurement:
-    """Score validation and test pairs once; the threshold is the best by MCC on validation."""
+def measure(
+    network: PairNetwork, store: FeatureStore, data: TrainingData, batch_size: int, calibration: str
+) -> Measurement:
+    """Score validation and test pairs once; calibrate on validation, then choose the best threshold by MCC there."""
+    tables = {name: table for name, table in data.tables().items() if name != "train"}
+    logits = {name: _score(network, store, table, batch_size, name) for name, table in tables.items()}
+    fitted, fallback = fit_calibration(calibration, logits["val"], tables["val"].label)
     seen = {protein.key for protein in data.train.proteins}
     splits = {}
-    for name, table in data.tables().items():
-        if name != "train":
-            keys = np.array([protein.key for protein in table.proteins])
-            classes = pair_classes(keys[table.a], keys[table.b], seen)
-            splits[name] = Split(table, classes, _score(network, store, table, batch_size, name))
-    threshold = best_threshold(splits["val"].table.label, splits["val"].probability)
+    for name, table in tables.items():
+        keys = np.array([protein.key for protein in table.proteins])
+        classes = pair_classes(keys[table.a], keys[table.b], seen)
+        splits[name] = Split(table, classes, logits[name], fitted.apply(logits[name]))
+    threshold = best_threshold(tables["val"].label, splits["val"].probability)
     metrics: dict[str, Any] = {"threshold": threshold}
     for name, split in splits.items():
         metrics[name] = metrics_by_class(split.table.label, split.probability, split.classes, threshold)
+    metrics["calibration"] = fitted.to_dict() | {name: _before_and_after(split) for name, split in splits.items()}
     metrics["baselines"] = {name: _baselines(data.train, split) for name, split in splits.items()}
-    return Measurement(threshold, splits, metrics)
+    return Measurement(fitted, fallback, threshold, splits, metrics)
+
+
+def _before_and_after(split: Split) -> dict[str, Any]:
+    """Brier score and calibration error of the network's own probabilities and of the calibrated ones."""
+    own = Calibration("none").apply(split.logits)
+    both = {"before": own, "after": split.probability}
+    return {when: calibration_metrics(split.table.label, probability) for when, probability in both.items()}
 
 
 def _score(
@@ -105,11 +130,20 @@ def show_measurement(result: Measurement, data: TrainingData) -> None:
                 values = per_class[kind]
                 rows.append([f"  {name}", "", _number(values["auroc"]), _number(values["aupr"]), *[""] * 4])
     show_table(f"{data.name}{' (simulated data)' if data.simulated else ''}", columns, rows)
+    say(_calibration_sentence(result))
     say(
         f"MCC and F1 at the threshold {result.threshold:.3f}, chosen on validation; more in metrics.json.\n"
         "'degree in training' knows only how often a protein was seen interacting; 'degree oracle' reads the other\n"
         "labels of the same set: no model, but what the set gives away. A result worth its name stands clear of both."
     )
+
+
+def _calibration_sentence(result: Measurement) -> str:
+    if result.calibration.method == "none":
+        return "Probabilities are the network's own: no calibration."
+    told = result.metrics["calibration"]
+    errors = ", ".join(f"{n} {told[n]['before']['ece']:.3f} -> {told[n]['after']['ece']:.3f}" for n in result.splits)
+    return f"Probabilities are calibrated ({result.calibration.method}, fitted on validation); ECE by it: {errors}."
 
 
 def _number(value: float | None) -> str:

@@ -21,6 +21,7 @@ from omegaconf import DictConfig
 from esm2_amp.data.datamodule import PairDataModule
 from esm2_amp.data.dataset import PairDataset
 from esm2_amp.errors import InputError
+from esm2_amp.evaluation.calibration import METHODS
 from esm2_amp.features.store import FeatureStore
 from esm2_amp.io.atomic import write_json
 from esm2_amp.io.resolve import PairTable, count_issues
@@ -70,7 +71,9 @@ def _train_in(
     outcome = train_network(config, network, data, store, folder)
     if IS_CHILD:
         return {}
-    result = measure(network, store, data, config.batch_size)
+    result = measure(network, store, data, config.batch_size, config.calibration)
+    if result.fallback is not None:
+        log.warning("Not calibrated, the probabilities are the network's own: in validation, %s.", result.fallback)
     write_run(folder, config, network, choice, data, outcome, result)
     show_measurement(result, data)
     say(f"Run folder: {folder}\nModel:      {folder / 'model'}   (python predict.py checkpoint={folder / 'model'})")
@@ -89,6 +92,8 @@ def check(config: TrainConfig) -> None:
         trainer__threads=(config.trainer.threads, 1),
         trainer__gradient_clip_val=(config.trainer.gradient_clip_val, 0),
     )
+    if config.calibration not in METHODS:
+        raise InputError(f"calibration is {config.calibration!r}", remedy=f"Use {', '.join(METHODS)}.")
     check_features(config.features)
     network_class(config.model.name)
     config.model.optimizer.settings()
@@ -212,7 +217,7 @@ def write_run(
         encoder_source=choice.source,
         long=asdict(config.features.policy()),
         threshold=result.threshold,
-        calibration={"method": "none"},
+        calibration=result.calibration.to_dict(),
         training={
             **data.provenance(),
             "seed": config.seed,

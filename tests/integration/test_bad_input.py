@@ -283,6 +283,7 @@ VALUES: dict[str, Case] = {
             ("patience", "0", "patience 0"),
             ("batch_size", "0", "batch_size 0"),
             ("seed", "-1", "seed -1"),
+            ("calibration", "isotonic", "calibration isotonic none temperature platt"),
             ("model.optimizer.lr", "0", "model.optimizer.lr 0"),
             ("model.optimizer.lr", "-1", "model.optimizer.lr -1"),
             ("model.optimizer.lr", "nan", "model.optimizer.lr nan"),
@@ -574,6 +575,20 @@ MODELS: dict[str, Case] = {
     "card with an odd source": (
         lambda b: b.predict(b.model(into_json("card.json", encoder_source={"x": 1}))),
         "card.json encoder_source",
+    ),
+    "calibration that turns the order round": (
+        lambda b: b.predict(b.model(into_json("card.json", calibration={"method": "temperature", "slope": -1.0}))),
+        "card.json calibration.slope -1.0",
+    ),
+    "calibration that is no number": (
+        lambda b: b.predict(
+            b.model(into_json("card.json", calibration={"method": "platt", "slope": float("nan"), "intercept": 0}))
+        ),
+        "card.json calibration.slope nan",
+    ),
+    "unknown calibration": (
+        lambda b: b.predict(b.model(into_json("card.json", calibration={"method": "magic"}))),
+        "card.json calibration.method 'magic' none temperature platt",
     ),
     "unknown network": (lambda b: b.predict(b.model(into_json("card.json", network="os.system"))), "'os.system' dpm"),
     "another network": (lambda b: b.predict(b.model(into_json("card.json", network="gru"))), "card.json tokens gru"),

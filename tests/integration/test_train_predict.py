@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -167,6 +168,85 @@ def test_a_run_that_was_killed_before_its_last_file_is_finished_by_resume(
     (run / "metrics.json").unlink()  # written last
     done(cli(world.training("model=dpm", "run_dir=run", "resume=true"), warm))
     assert metrics(run) == metrics(trained)
+
+
+# --- calibration
+
+
+@pytest.fixture
+def learnable(world: Any, warm: Path, cli: Run) -> Callable[[str], list[str]]:
+    """``learnable(calibration)``: a training of one epoch that ranks its validation pairs well, though not perfectly.
+
+    Their labels are made from what such a training says of them; one epoch ends with the same weights whatever they
+    are.
+    """
+
+    def command(calibration: str, val: Path) -> list[str]:
+        options = (f"calibration={calibration}", f"data.val={val}", f"run_dir={calibration}")
+        return world.training("model=dpm", "epochs=1", *options)
+
+    done(cli(command("none", world.val), warm))
+    said = rows(warm / "none" / "predictions" / "val.tsv")
+    order = sorted(range(len(said)), key=lambda i: float(said[i]["probability"]))
+    label = {i: int((rank >= 12) != (rank % 4 == 1)) for rank, i in enumerate(order)}
+    pairs = (f"{row['protein_a']}\t{row['protein_b']}\t{label[i]}\n" for i, row in enumerate(said))
+    (warm / "val.tsv").write_text("".join(pairs))
+    shutil.rmtree(warm / "none")
+    return lambda calibration: command(calibration, warm / "val.tsv")
+
+
+def calibrated(card: Any, rows_of_the_network: list[dict[str, str]]) -> list[float]:
+    """What a calibration makes of the network's own probabilities."""
+    slope, intercept = card["calibration"]["slope"], card["calibration"].get("intercept", 0)
+    own = [float(row["probability"]) for row in rows_of_the_network]
+    return [1 / (1 + math.exp(-intercept) * ((1 - p) / p) ** slope) for p in own]
+
+
+def test_calibration_changes_probabilities_and_not_their_order(learnable: Any, warm: Path, cli: Run) -> None:
+    def run(method: str) -> tuple[Any, Any, dict[str, Any]]:
+        assert ("calibrated" in done(cli(learnable(method), warm)).out) == (method != "none")
+        tables = {split: rows(warm / method / "predictions" / f"{split}.tsv") for split in ("val", "test")}
+        return metrics(warm / method), json.loads((warm / method / "model" / "card.json").read_text()), tables
+
+    own, own_card, own_tables = run("none")
+    assert own_card["calibration"] == {"method": "none"}
+    for method in ("temperature", "platt"):
+        found, card, tables = run(method)
+        assert card["calibration"]["method"] == method
+        for split in ("val", "test"):
+            values = [float(row["probability"]) for row in tables[split]]
+            assert values == pytest.approx(calibrated(card, own_tables[split]), abs=1e-5)
+            told = found["calibration"][split]
+            for when, expected in (("before", own), ("after", found)):
+                assert told[when] == {name: expected[split]["all"][name] for name in ("brier", "ece")}
+            for kind in own[split]:
+                ranking = [own[split][kind][name] for name in ("auroc", "aupr")]
+                assert [found[split][kind][name] for name in ("auroc", "aupr")] == pytest.approx(ranking, abs=1e-12)
+        assert found["calibration"]["val"]["after"]["brier"] < own["val"]["all"]["brier"]
+        # the threshold is one of calibrated probabilities, and calls the same pairs positive
+        assert card["threshold"] == found["threshold"] != own["threshold"]
+        assert [float(row["probability"]) >= found["threshold"] for row in tables["val"]] == [
+            float(row["probability"]) >= own["threshold"] for row in own_tables["val"]
+        ]
+
+
+def test_a_model_from_before_calibration_still_predicts(learnable: Any, world: Any, warm: Path, cli: Run) -> None:
+    done(cli(learnable("platt"), warm))
+    file = warm / "platt" / "model" / "card.json"
+    card = json.loads(file.read_text())
+    done(cli(world.prediction("platt/model", "output=new.tsv"), warm))
+    file.write_text(json.dumps({**card, "calibration": {"method": "none"}}))
+    done(cli(world.prediction("platt/model", "output=old.tsv"), warm))
+    new = [float(row["probability"]) for row in rows(warm / "new.tsv")]
+    assert new == pytest.approx(calibrated(card, rows(warm / "old.tsv")), abs=1e-5)
+    assert new == [float(row["probability"]) for row in rows(warm / "platt" / "predictions" / "test.tsv")]
+
+
+def test_too_few_validation_pairs_to_calibrate_are_told(world: Any, warm: Path, cli: Run) -> None:
+    (warm / "val.tsv").write_text("".join(world.val.read_text().splitlines(keepends=True)[:11]))
+    outcome = done(cli(world.training("model=dpm", "epochs=1", "data.val=val.tsv", "run_dir=run"), warm))
+    assert "Not calibrated, the probabilities are the network's own: in validation, 10 pairs are too few" in outcome.err
+    assert json.loads((warm / "run" / "model" / "card.json").read_text())["calibration"] == {"method": "none"}
 
 
 # --- predicting

@@ -66,6 +66,9 @@ def write(name: str, content: bytes) -> Callable[[Path], Any]:
         (edit_card(long={"mode": "full", "most": 9}), "malformed card .*most"),
         (edit_card(long={"mode": "crop", "max_residues": 1022}), "policy 'crop' is unknown"),
         (edit_card(encoder_source={"path": "x"}), "malformed card: encoder_source"),
+        (edit_card(calibration={"method": "oracle"}), r"card\.json: calibration\.method is 'oracle', expected none"),
+        (edit_card(calibration={"method": "platt", "slope": 0, "intercept": 1}), r"calibration\.slope is 0, expected"),
+        (edit_card(calibration={"method": "temperature", "slope": float("nan")}), r"calibration\.slope is nan, expec"),
     ],
 )
 def test_a_damaged_card_is_named(folder: Path, damage: Callable[[Path], Any], message: str) -> None:

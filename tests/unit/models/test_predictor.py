@@ -76,6 +76,13 @@ def test_probabilities_are_the_networks(model: TrainedModel, sequences: dict[str
         assert row.probability == pytest.approx(expected, abs=1e-6)
 
 
+def test_probabilities_are_calibrated_as_the_card_says(model: TrainedModel, sequences: dict[str, str]) -> None:
+    own = model.predict(PAIRS, sequences)["probability"].to_numpy()
+    model.card = replace(model.card, calibration={"method": "platt", "slope": 0.5, "intercept": -1.0})
+    expected = 1 / (1 + np.exp(1) * ((1 - own) / own) ** 0.5)
+    np.testing.assert_allclose(model.predict(PAIRS, sequences)["probability"], expected, rtol=1e-9)
+
+
 def test_files_and_objects_give_the_same(
     model: TrainedModel, proteins: tuple[Protein, ...], sequences: dict[str, str], tmp_path: Path
 ) -> None:
@@ -173,7 +180,7 @@ def test_scores_come_in_the_order_of_the_pairs(
     assert sum(done) == 64
     batch = pairs.__getitems__(range(64))
     with torch.no_grad():
-        expected = network.eval()(batch.a, batch.b).double().sigmoid().numpy()
+        expected = network.eval()(batch.a, batch.b).double().numpy()
     np.testing.assert_allclose(scores, expected, atol=1e-6)
     none = PairDataset(pairs.store, pairs.layout, pairs.a[:0], pairs.b[:0], pairs.label[:0])
     assert score(network, none, batch_size, torch.device("cpu"), done.append).shape == (0,)

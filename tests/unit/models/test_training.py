@@ -131,8 +131,8 @@ def test_the_network_ends_with_its_best_weights(
     assert outcome == Fit(5, int(np.argmax(auprs)), max(auprs))
     assert outcome.best_epoch < 4  # learning by heart is no help with flipped labels
     pairs = dataset(network.layout)
-    probability = score(network, pairs, 10, torch.device("cpu"), lambda _: None)
-    assert average_precision_score(1 - pairs.label, probability) == pytest.approx(outcome.best_aupr, abs=1e-6)
+    logits = score(network, pairs, 10, torch.device("cpu"), lambda _: None)
+    assert average_precision_score(1 - pairs.label, logits) == pytest.approx(outcome.best_aupr, abs=1e-6)
 
 
 def test_a_training_ends_the_same_for_the_same_seed(train: Train, whole: Whole, tmp_path: Path) -> None:
@@ -182,8 +182,8 @@ def test_the_average_of_the_weights_is_validated_and_kept(
     for kept, by_hand in zip(network.parameters(), weights.average, strict=True):
         torch.testing.assert_close(kept.double(), by_hand, rtol=1e-4, atol=1e-6)
     pairs = dataset(network.layout)
-    probability = score(network, pairs, 10, torch.device("cpu"), lambda _: None)
-    assert average_precision_score(pairs.label, probability) == pytest.approx(outcome.best_aupr, abs=1e-6)
+    logits = score(network, pairs, 10, torch.device("cpu"), lambda _: None)
+    assert average_precision_score(pairs.label, logits) == pytest.approx(outcome.best_aupr, abs=1e-6)
 
 
 def test_a_killed_training_goes_on_with_its_average(train: Train, tmp_path: Path) -> None:

@@ -1,0 +1,174 @@
+"""Calibration: planted numbers come back, probabilities become honest, and the order of pairs never changes."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.optimize import minimize, minimize_scalar
+
+from esm2_amp.errors import InputError
+from esm2_amp.evaluation.calibration import METHODS, Calibration, fit_calibration
+from esm2_amp.evaluation.metrics import calibration_metrics, ranking_metrics
+
+Floats = NDArray[np.float64]
+FITTED = tuple(method for method in METHODS if method != "none")
+
+
+def planted(slope: float, intercept: float, n: int = 20_000, seed: int = 0) -> tuple[Floats, NDArray[np.int64]]:
+    """Logits, and labels that are 1 with probability sigmoid(slope * logit + intercept)."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0.3, 2, n)
+    return logits, (rng.random(n) < 1 / (1 + np.exp(-(slope * logits + intercept)))).astype(np.int64)
+
+
+def cross_entropy(slope: float, intercept: float, logits: Floats, label: NDArray[np.int64]) -> float:
+    """Mean cross-entropy with Platt's targets, as his paper writes it."""
+    n1, n0 = int(label.sum()), int((1 - label).sum())
+    target = np.where(label == 1, (n1 + 1) / (n1 + 2), 1 / (n0 + 2))
+    scaled = slope * logits + intercept
+    return float(np.mean(target * np.logaddexp(0, -scaled) + (1 - target) * np.logaddexp(0, scaled)))
+
+
+@pytest.mark.parametrize(("slope", "intercept"), [(0.25, 0.0), (1.0, -0.7), (2.5, 1.5)])
+def test_planted_numbers_come_back(slope: float, intercept: float) -> None:
+    logits, label = planted(slope, intercept)
+    found = fit_calibration("platt", logits, label).calibration
+    spread = np.exp(-np.abs(slope * logits + intercept))
+    weight = spread / (1 + spread) ** 2
+    information = np.array([[(weight * logits**2).sum(), (weight * logits).sum()], [0, weight.sum()]])
+    information[1, 0] = information[0, 1]
+    errors = np.sqrt(np.diag(np.linalg.inv(information)))  # of the best unbiased estimate
+    assert abs(found.slope - slope) < 4 * errors[0]
+    assert abs(found.intercept - intercept) < 4 * errors[1]
+    if intercept == 0:
+        assert fit_calibration("temperature", logits, label).calibration.slope == pytest.approx(slope, abs=0.02)
+
+
+@pytest.mark.parametrize("n", [20, 200])
+def test_both_methods_find_the_least_cross_entropy(n: int) -> None:
+    logits, label = planted(0.6, 0.4, n)
+    platt = fit_calibration("platt", logits, label).calibration
+    best = minimize(lambda ab: cross_entropy(*ab, logits, label), [1.0, 0.0], method="BFGS", options={"gtol": 1e-9})
+    assert (platt.slope, platt.intercept) == pytest.approx(tuple(best.x), abs=1e-5)
+    temperature = fit_calibration("temperature", logits, label).calibration
+    one = minimize_scalar(lambda a: cross_entropy(a, 0, logits, label))
+    assert temperature.slope == pytest.approx(one.x, abs=1e-5)
+    assert temperature.intercept == 0
+
+
+@pytest.mark.parametrize("method", FITTED)
+def test_overconfident_probabilities_become_honest_on_other_pairs(method: str) -> None:
+    logits, label = planted(0.25, 0.0)
+    fitted = fit_calibration(method, logits[::2], label[::2]).calibration
+    before = calibration_metrics(label[1::2], Calibration("none").apply(logits[1::2]))
+    after = calibration_metrics(label[1::2], fitted.apply(logits[1::2]))
+    assert before["ece"] > 0.15  # type: ignore[operator]
+    assert after["ece"] < 0.02  # type: ignore[operator]
+    assert after["brier"] < before["brier"]  # type: ignore[operator]
+
+
+def test_platt_does_not_care_about_the_scale_and_zero_of_the_logits() -> None:
+    logits, label = planted(0.8, -0.3, 500)
+    expected = fit_calibration("platt", logits, label).calibration.apply(logits)
+    for scale, zero in ((1e-6, 0.0), (1e6, 0.0), (3.0, 1e4)):
+        moved = scale * logits + zero
+        found = fit_calibration("platt", moved, label).calibration.apply(moved)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_logits_that_part_the_classes_give_platts_targets() -> None:
+    logits, label = np.repeat([-1.0, 1.0], [40, 60]), np.repeat([0, 1], [40, 60])
+    found = fit_calibration("platt", logits, label).calibration.apply([-1.0, 1.0])
+    assert found == pytest.approx([1 / 42, 61 / 62])
+
+
+@pytest.mark.filterwarnings("error")
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(-20, 20)), min_size=20, max_size=60), st.sampled_from(METHODS))
+def test_the_order_of_pairs_never_changes(rows: list[tuple[int, int]], method: str) -> None:
+    label, logits = np.array([row[0] for row in rows]), np.array([row[1] for row in rows]) / 4
+    calibration, reason = fit_calibration(method, logits, label)
+    probability = calibration.apply(logits)
+    assert calibration.method == ("none" if reason else method)
+    assert ranking_metrics(label, probability) == ranking_metrics(label, logits)
+    assert np.array_equal(np.unique(probability, return_inverse=True)[1], np.unique(logits, return_inverse=True)[1])
+    file = json.dumps(calibration.to_dict(), allow_nan=False)
+    assert Calibration.from_dict(json.loads(file), "card.json") == calibration
+
+
+@pytest.mark.filterwarnings("error")
+def test_extreme_logits_give_probabilities() -> None:
+    found = Calibration("platt", 2.0, -1.0).apply([[-1e4, -50.0, 0.5], [0.5, 18.5, 1e4]])
+    assert found == pytest.approx(np.array([[0, math.exp(-101), 0.5], [0.5, 1 - math.exp(-36), 1]]), rel=1e-12)
+
+
+@pytest.mark.parametrize("method", FITTED)
+@pytest.mark.parametrize(
+    ("logits", "label", "reason"),
+    [
+        (np.linspace(-1, 1, 19), np.arange(19) > 9, "19 pairs are too few"),
+        (np.linspace(-1, 1, 20), np.ones(20), "all pairs have the label 1"),
+        (np.linspace(-1, 1, 20), np.zeros(20), "all pairs have the label 0"),
+        (np.full(20, 0.3), np.arange(20) % 2, "the same logit"),
+        (np.linspace(-1, 1, 20), np.arange(20) < 10, "higher logits do not mean more positives"),
+        (np.linspace(-1, 1, 21), np.abs(np.arange(-10, 11)) < 4, "higher logits do not mean more positives"),
+        (np.repeat([-1.0, 1.0], 10), np.arange(20) % 2, "higher logits do not mean more positives"),
+    ],
+)
+def test_degenerate_pairs_leave_the_network_as_it_is(method: str, logits: Floats, label: Any, reason: str) -> None:
+    fitted = fit_calibration(method, logits, label.astype(np.int64))
+    assert fitted.calibration == Calibration("none")
+    assert reason in str(fitted.fallback)
+
+
+def test_no_calibration_asked_for_is_no_fallback() -> None:
+    assert fit_calibration("none", [1.0], [1]) == (Calibration("none"), None)
+
+
+@pytest.mark.parametrize(
+    ("logits", "label", "message"),
+    [
+        ([0.0] * 20, [0] * 19, "shape"),
+        ([math.nan] * 20, [0, 1] * 10, "finite"),
+        ([0.0, 1.0] * 10, [0, -1] * 10, "0 or 1"),
+    ],
+)
+def test_nonsense_is_refused(logits: Any, label: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        fit_calibration("platt", logits, label)
+
+
+def test_an_unknown_method_is_refused_even_where_nothing_could_be_fitted() -> None:
+    with pytest.raises(ValueError, match="'magic'"):
+        fit_calibration("magic", [0.0], [1])
+
+
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [
+        ({}, r"calibration\.method is 'missing', expected none, temperature, platt"),
+        ({"method": "magic", "slope": 1}, r"calibration\.method is 'magic'"),
+        ({"method": ["platt"]}, r"calibration\.method is \['platt'\]"),
+        ({"method": "platt", "slope": 1.0}, r"missing or unknown: calibration\.intercept"),
+        ({"method": "none", "slope": 1.0}, r"missing or unknown: calibration\.slope"),
+        ({"method": "temperature", "slope": 1, "intercept": 0}, r"missing or unknown: calibration\.intercept"),
+        ({"method": "temperature", "slope": 0}, r"calibration\.slope is 0, expected a finite number above 0"),
+        ({"method": "temperature", "slope": -0.5}, r"calibration\.slope is -0\.5"),
+        ({"method": "temperature", "slope": math.nan}, r"calibration\.slope is nan"),
+        ({"method": "temperature", "slope": math.inf}, r"calibration\.slope is inf"),
+        ({"method": "temperature", "slope": 10**400}, r"calibration\.slope is 1000"),
+        ({"method": "temperature", "slope": "1"}, r"calibration\.slope is '1', expected a number"),
+        ({"method": "temperature", "slope": True}, r"calibration\.slope is True, expected a number"),
+        ({"method": "platt", "slope": 1, "intercept": -math.inf}, r"calibration\.intercept is -inf"),
+        ({"method": "platt", "slope": 1, "intercept": None}, r"calibration\.intercept is None, expected a number"),
+    ],
+)
+def test_a_wrong_entry_of_a_card_is_named(card: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=rf"^model/card\.json: {message}"):
+        Calibration.from_dict(card, "model/card.json")
