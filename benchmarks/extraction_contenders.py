@@ -99,10 +99,9 @@ def reference(job: Job) -> Run:
     torch.manual_seed(0)
     model = EsmForMaskedLM.from_pretrained(job.encoder, attn_implementation="eager").eval()
     weights = {name: value.clone().contiguous() for name, value in model.state_dict().items()}
-    size = model.config.hidden_size // model.config.num_attention_heads
+    frequencies = model.esm.rotary_embeddings.inv_freq  # published checkpoints hold them, rounded, in every layer
     for layer in range(model.config.num_hidden_layers):
-        name = f"esm.encoder.layer.{layer}.attention.self.rotary_embeddings.inv_freq"
-        weights[name] = 1.0 / 10_000 ** (torch.arange(0, size, 2).float() / size)
+        weights[f"esm.encoder.layer.{layer}.attention.self.rotary_embeddings.inv_freq"] = frequencies.clone()
     job.published.mkdir()
     save_file(weights, job.published / "model.safetensors", metadata={"format": "pt"})
     model.config.save_pretrained(job.published)
