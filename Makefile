@@ -3,7 +3,7 @@
 # PYTHON names the interpreter to build .venv with; otherwise the first of the list below that is new enough.
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-all lint types layers check format hooks lock clean
+.PHONY: help train test test-all lint types layers check bench-extraction format hooks lock clean
 
 PYTHON ?=
 ARGS ?=
@@ -23,8 +23,8 @@ make_venv = chosen=; for python in $(find_python); do \
 	"$$chosen" -m venv $(1)
 
 help: ## Show this list
-	@awk -F ':[^#]*## ' '/^[a-z-]+:[^=]*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-	@echo '  Options: ARGS="..." is handed to train.py or pytest; PYTHON=... builds .venv with that interpreter.'
+	@awk -F ':[^#]*## ' '/^[a-z-]+:[^=]*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo '  Options: ARGS="..." is handed to train.py, pytest or the benchmark; PYTHON=... builds .venv with that interpreter.'
 
 train: .venv/.installed-run ## Install what running needs, then train the AMPS model on the demo data
 	$(BIN)/python train.py model=amps $(ARGS)
@@ -46,6 +46,10 @@ layers: .venv/.installed-dev ## Check that rooms import only from the rooms abov
 	$(BIN)/lint-imports --no-logo
 
 check: lint types layers test ## Everything a change must pass
+
+bench-extraction: .venv/bench/.installed ## Measure extraction beside other packages, in their own environment
+	.venv/bench/bin/python benchmarks/extraction.py $(ARGS)
+	.venv/bench/bin/python benchmarks/extraction_page.py
 
 format: .venv/.installed-dev ## Rewrite the code in the one format (ruff)
 	$(BIN)/ruff check --fix
@@ -77,3 +81,11 @@ clean: ## Remove .venv, caches and builds; runs, features and predictions stay
 .venv/.installed-dev: .venv/.made pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt -e '.[dev]'
 	@touch $@ .venv/.installed-run
+
+# the packages that the benchmark compares with stand beside .venv's, which a .pth file makes visible
+.venv/bench/.installed: .venv/.installed-run benchmarks/requirements-extraction.txt
+	$(BIN)/python -m venv .venv/bench
+	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(" + repr(sysconfig.get_path("purelib")) + ")")' \
+	  > "$$(.venv/bench/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/project.pth"
+	.venv/bench/bin/python -m pip --disable-pip-version-check install --no-deps -r benchmarks/requirements-extraction.txt
+	@touch $@
