@@ -33,7 +33,7 @@ def ours(job: Job, precision: str) -> Run:
     import torch
 
     from esm2_amp.features.encoder import Esm2Encoder, identify
-    from esm2_amp.features.extract import extract
+    from esm2_amp.features.extract import ExtractionSettings, extract
     from esm2_amp.features.identity import LongPolicy
     from esm2_amp.features.store import FeatureStore
 
@@ -42,8 +42,8 @@ def ours(job: Job, precision: str) -> Run:
 
     def run(proteins: Sequence[Protein]) -> Collect:
         folder = tempfile.mkdtemp(dir=job.scratch)
-        policy = LongPolicy("full", 1022)
-        extract(proteins, folder, identity, lambda: encoder, policy, ROWS, lambda *_: None, lambda _: None)
+        settings = ExtractionSettings(LongPolicy("full", 1022), ROWS, workers=1, residue_states=False)
+        extract(proteins, folder, identity, lambda: encoder, settings, lambda *_: None, lambda _: None)
         store = FeatureStore(folder)
         return lambda: store.gather(store.find([protein.key for protein in proteins]), range(13))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +18,8 @@ from transformers import EsmModel
 from transformers import logging as transformers_logging
 
 from esm2_amp.errors import InputError
-from esm2_amp.features.alphabet import PAD, VOCABULARY
+from esm2_amp.features.alphabet import VOCABULARY
+from esm2_amp.features.esm2 import PackedEsm2
 from esm2_amp.features.identity import EncoderIdentity
 
 log = logging.getLogger(__name__)
@@ -32,8 +34,11 @@ class Encoder(Protocol):
     identity: EncoderIdentity
     device: torch.device
 
-    def states(self, tokens: Tensor) -> Tensor:
-        """Last hidden states (B, S, D) of padded token numbers (B, S), independent of what else is in the batch."""
+    def states(self, tokens: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Last hidden states (N, D) of token numbers (N,), protein behind protein, each as if it were alone.
+
+        ``lengths`` are the tokens of each protein, cls and eos among them; they sum to N.
+        """
         ...
 
 
@@ -89,7 +94,7 @@ def identify(name: str, folder: Path) -> EncoderIdentity:
 
 
 class Esm2Encoder:
-    """An ESM-2 model through transformers: fused attention, no language-model head, last hidden state only.
+    """An ESM-2 model: loaded and checked by transformers, computed by :class:`~esm2_amp.features.esm2.PackedEsm2`.
 
     Args:
         folder: configuration and safetensors weights in Hugging Face layout.
@@ -107,12 +112,10 @@ class Esm2Encoder:
         transformers_logging.set_verbosity_error()
         transformers_logging.disable_progress_bar()
         try:
-            # dtype here, never .half() later: that would round the rotary frequencies
-            self.model, loading = EsmModel.from_pretrained(
+            model, loading = EsmModel.from_pretrained(
                 folder,
                 add_pooling_layer=False,
-                dtype=dtype,
-                attn_implementation="sdpa",
+                dtype=torch.float32,
                 use_safetensors=True,
                 local_files_only=True,
                 output_loading_info=True,
@@ -124,13 +127,13 @@ class Esm2Encoder:
             transformers_logging.set_verbosity(verbosity)
             transformers_logging.enable_progress_bar()
         _check_loaded(loading, folder)
-        self.model.eval().requires_grad_(False).to(device)
+        self.network = PackedEsm2(model.requires_grad_(False), device, dtype)
 
-    @torch.inference_mode()
-    def states(self, tokens: Tensor) -> Tensor:
-        """Last hidden states (B, S, D) of padded token numbers (B, S)."""
-        tokens = tokens.to(self.device)
-        return self.model(input_ids=tokens, attention_mask=tokens != PAD).last_hidden_state
+    def states(self, tokens: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Last hidden states (N, D) float32 of token numbers (N,), protein behind protein."""
+        if self.device.type == "cuda":
+            tokens = tokens.pin_memory()
+        return self.network(tokens.to(self.device, non_blocking=True), lengths)
 
 
 def _check_loaded(loading: dict[str, Any], folder: Path) -> None:

@@ -27,16 +27,16 @@ class EncoderIdentity:
 class LongPolicy:
     """What happens to a protein of more than ``max_residues`` residues.
 
-    ``full`` encodes it whole (rotary positions go beyond the 1,022 residues of ESM-2's training); ``truncate``
-    encodes its first ``max_residues`` residues between cls and eos.
+    ``full`` encodes it whole (rotary positions go beyond the 1,022 residues of ESM-2's training); ``chunk`` encodes
+    overlapping pieces of ``max_residues`` residues; ``truncate`` encodes its first ``max_residues`` residues.
     """
 
     mode: str
     max_residues: int
 
     def __post_init__(self) -> None:
-        if self.mode not in ("full", "truncate"):
-            raise InputError(f"long-protein policy {self.mode!r} is unknown", remedy="Use full or truncate.")
+        if self.mode not in ("full", "chunk", "truncate"):
+            raise InputError(f"long-protein policy {self.mode!r} is unknown", remedy="Use full, chunk or truncate.")
         if self.max_residues < 10:
             raise InputError(
                 f"max_residues is {self.max_residues}", remedy="Use 10 or more; ESM-2 was trained on 1022."
@@ -44,12 +44,26 @@ class LongPolicy:
 
     def residues(self, length: int) -> int:
         """How many residues of a protein are encoded."""
-        return length if self.mode == "full" else min(length, self.max_residues)
+        return min(length, self.max_residues) if self.mode == "truncate" else length
+
+    def pieces(self, length: int) -> list[tuple[int, int]]:
+        """The runs of residues (start, stop) that are encoded by themselves, between a cls and an eos of their own.
+
+        Chunks are ``max_residues`` long, as few as overlap by a quarter or more, and evenly spaced.
+        """
+        size = self.max_residues
+        if self.mode != "chunk" or length <= size:
+            return [(0, self.residues(length))]
+        steps = -(-(length - size) // (size - size // 4))
+        starts = [step * (length - size) // steps for step in range(steps + 1)]
+        return [(start, start + size) for start in starts]
 
     def __str__(self) -> str:
-        return "full" if self.mode == "full" else f"truncate at {self.max_residues}"
+        return "full" if self.mode == "full" else f"{self.mode} at {self.max_residues}"
 
     @property
     def tag(self) -> str:
         """Short form for folder names."""
-        return "full" if self.mode == "full" else f"first{self.max_residues}"
+        return {"full": "full", "chunk": f"chunk{self.max_residues}", "truncate": f"first{self.max_residues}"}[
+            self.mode
+        ]

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from esm2_amp.features.alphabet import encode
 from esm2_amp.features.archives import Foreign, values
+from esm2_amp.features.embed import Embedder
 from esm2_amp.features.encoder import Encoder
 from esm2_amp.features.import_plan import Plan, wrong
-from esm2_amp.features.pooling import pool
+from esm2_amp.features.pooling import BatchPool, Piece
 from esm2_amp.features.store import FeatureStore
 from esm2_amp.features.store_writer import StoreWriter
 from esm2_amp.layout import SEGMENT_NAMES, STORED_TOKENS
@@ -39,12 +39,12 @@ def check_against(encoder: Encoder, planned: Plan, count: int) -> dict[str, floa
     """
     shortest = sorted(planned.chosen, key=lambda name: len(planned.chosen[name].sequence))[:count]
     least: dict[str, float] = {}
+    embed = Embedder(encoder, planned.long, token_budget=1024, residue_states=False)
     for name, foreign in planned.source.read(set(shortest)):
         protein = planned.chosen[name]
         used = planned.long.residues(len(protein.sequence))
-        states = encoder.states(torch.from_numpy(encode(protein.sequence[:used])[None]))
         positions = [STORED_TOKENS.index(token) for token in planned.tokens]
-        ours = pool(states, [used])[0].float().cpu().numpy()[positions]
+        ours = embed([protein]).tokens[0][positions].astype(np.float32)
         for token, cosine in zip(planned.tokens, _cosines(ours, _pooled(planned, name, foreign, used)), strict=True):
             least[token] = min(least.get(token, 1.0), cosine)
             if not cosine >= LEAST_COSINE:
@@ -124,9 +124,12 @@ def _pooled(planned: Plan, name: str, foreign: Foreign, residues: int) -> NDArra
     """(T, D) of the tokens of one protein."""
     vectors = {token: values(planned.source, name, vector) for token, vector in foreign.vectors.items()}
     if foreign.states is not None:
-        padded = torch.zeros(1, residues + 2, planned.encoder.width)  # cls and eos, which pooling expects around
-        padded[0, 1:-1] = torch.from_numpy(values(planned.source, name, foreign.states))
-        pooled = dict(zip(STORED_TOKENS, pool(padded, [residues])[0].float().cpu().numpy(), strict=True))
+        whole, width = Piece(0, 0, residues), planned.encoder.width
+        framed = torch.zeros(len(whole), width)  # cls and eos, which pooling expects around
+        framed[1:-1] = torch.from_numpy(values(planned.source, name, foreign.states))
+        pool = BatchPool([residues], [whole], width, framed.device, residue_states=False)
+        pool.add([whole], framed)
+        pooled = dict(zip(STORED_TOKENS, pool.tokens()[0].numpy(), strict=True))
         vectors |= {token: pooled[token] for token in (*SEGMENT_NAMES, "mean")}
     return np.stack([vectors[token] for token in planned.tokens])
 

@@ -1,9 +1,11 @@
 """Pretrain a small encoder of ESM-2's architecture by masked language modelling.
 
 Follows Lin et al. 2023 (doi 10.1126/science.ade2574): 15 % of the residues are predicted; of these 80 % are shown
-as ``<mask>``, 10 % as a random residue, 10 % as they are; AdamW with betas (0.9, 0.98) and weight decay 0.01.
-Where ESM-2 crops one window from a long protein, every residue is used here once per pass: a protein is cut at a
-random offset into windows, and windows of similar length share a batch.
+as ``<mask>``, 10 % as a random residue, 10 % as they are; AdamW with betas (0.9, 0.98) and weight decay 0.01, and a
+linear decay of the learning rate. Two departures, for few sequences and little time: every residue is used once per
+pass (a protein is cut at a random offset into windows, and windows of similar length share a batch) where ESM-2 crops
+one window from a long protein; and the matrices of the layers are trained by Muon (Jordan et al. 2024), its steps
+scaled to AdamW's (Liu et al. 2025, arXiv 2502.16982), which learns more from each batch.
 """
 
 from __future__ import annotations
@@ -67,6 +69,8 @@ def build_encoder(shape: EncoderShape) -> EsmForMaskedLM:
             hidden_dropout_prob=0.0,
             attention_probs_dropout_prob=0.0,
             max_position_embeddings=1026,
+            # plain products: on a CPU in bfloat16 their backward pass is much faster than the fused attention's
+            attn_implementation="eager",
         )
     )
 
@@ -185,6 +189,7 @@ class MaskedLanguageModel(pl.LightningModule):
 
     def __init__(self, shape: EncoderShape, schedule: Schedule) -> None:
         super().__init__()
+        self.automatic_optimization = False  # two optimisers
         self.save_hyperparameters({"shape": asdict(shape), "schedule": asdict(schedule)})
         self.schedule = schedule
         self.model = build_encoder(shape)
@@ -197,12 +202,17 @@ class MaskedLanguageModel(pl.LightningModule):
         logits = self.model.lm_head(states[hidden])
         return torch.nn.functional.cross_entropy(logits.float(), target[hidden], reduction="sum"), hidden.sum()
 
-    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        """Mean loss per hidden residue."""
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        """One step down the mean loss per hidden residue."""
         loss, count = self._losses(batch)
         mean = loss / count.clamp(min=1)
-        self.log("train/loss", mean, prog_bar=True, batch_size=int(count))
-        return mean
+        self.manual_backward(mean)
+        torch.nn.utils.clip_grad_norm_(self.parameters(), 1.0)
+        for optimizer, schedule in zip(self.optimizers(), self.lr_schedulers(), strict=True):
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
+        self.log("train/loss", mean.detach(), prog_bar=True, batch_size=int(count))
 
     def on_validation_epoch_start(self) -> None:
         """Begin a new sum over the held-out batches."""
@@ -218,23 +228,28 @@ class MaskedLanguageModel(pl.LightningModule):
         self.log("val/perplexity", math.exp(self._loss / self._count), prog_bar=True)
 
     def configure_optimizers(self) -> Any:
-        """AdamW, without weight decay on biases and norms."""
-        matrices = [p for p in self.parameters() if p.ndim > 1]
-        vectors = [p for p in self.parameters() if p.ndim <= 1]
-        optimizer = torch.optim.AdamW(
-            [{"params": matrices, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}],
-            lr=self.schedule.learning_rate,
-            betas=(0.9, 0.98),
-        )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        """Muon for the matrices of the layers; AdamW for the rest, without weight decay on biases and norms."""
+        inside = {id(p) for p in self.model.esm.encoder.layer.parameters() if p.ndim == 2}
+        matrices = [p for p in self.parameters() if id(p) in inside]
+        others = [p for p in self.parameters() if id(p) not in inside]
+        rate = self.schedule.learning_rate
+        optimizers = [
+            torch.optim.Muon(matrices, lr=rate, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(
+                [
+                    {"params": [p for p in others if p.ndim > 1], "weight_decay": 0.01},
+                    {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0},
+                ],
+                lr=rate,
+                betas=(0.9, 0.98),
+            ),
+        ]
+        return optimizers, [torch.optim.lr_scheduler.LambdaLR(optimizer, self._factor) for optimizer in optimizers]
 
     def _factor(self, step: int) -> float:
-        """Linear warm-up, then a cosine down to zero at the last step."""
+        """Linear warm-up, then linearly down to zero at the last step."""
         warmup, steps = self.schedule.warmup, self.schedule.steps
-        if step < warmup:
-            return (step + 1) / warmup
-        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+        return min((step + 1) / warmup, max(0.0, (steps - step) / max(1, steps - warmup)))
 
 
 def hold_out(sequences: Sequence[str], share: float, seed: int) -> tuple[list[str], list[str]]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from esm2_amp.data.dataset import PairDataset
 from esm2_amp.errors import InputError
 from esm2_amp.features.encoder import Esm2Encoder, identify, locate
-from esm2_amp.features.extract import extract
+from esm2_amp.features.extract import ExtractionSettings, extract
 from esm2_amp.features.identity import EncoderIdentity
 from esm2_amp.features.store import FeatureStore
 from esm2_amp.io.fasta import ProteinSet, clean_sequence, read_fasta
@@ -151,8 +151,14 @@ class TrainedModel:
             check_trained_with(identity, identify(source["name"], place))
             return Esm2Encoder(place, identity, self.device, torch.float32)
 
-        budget = 1024 if self.device.type == "cpu" else 16_384
-        extract(proteins, folder, identity, load, self.card.long_policy, budget, lambda *_: None, lambda _: None)
+        cpu = self.device.type == "cpu"
+        settings = ExtractionSettings(
+            self.card.long_policy,
+            token_budget=2048 if cpu else 16_384,
+            workers=torch.get_num_threads() if cpu else 1,
+            residue_states=False,
+        )
+        extract(proteins, folder, identity, load, settings, lambda *_: None, lambda _: None)
 
 
 def check_trained_with(trained: EncoderIdentity, given: EncoderIdentity) -> None:

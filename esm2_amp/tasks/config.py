@@ -33,6 +33,7 @@ class FeaturesConfig:
     folder: str
     long: str
     max_residues: int
+    residues: bool
     token_budget: int | None
     precision: str
     device: str

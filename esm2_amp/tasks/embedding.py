@@ -11,7 +11,7 @@ import torch
 
 from esm2_amp.errors import InputError
 from esm2_amp.features.encoder import Esm2Encoder, identify, locate
-from esm2_amp.features.extract import ExtractionReport, extract, missing_proteins
+from esm2_amp.features.extract import ExtractionReport, ExtractionSettings, extract, missing_proteins
 from esm2_amp.features.identity import EncoderIdentity
 from esm2_amp.features.store import FeatureStore
 from esm2_amp.records import Protein
@@ -74,7 +74,15 @@ class EncoderChoice:
 def store_folder(cfg: FeaturesConfig, identity: EncoderIdentity) -> str:
     """Default folder of the feature store of an encoder."""
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in identity.name)
-    return str(Path(cfg.folder) / f"{safe}-{identity.sha256[:12]}-{cfg.policy().tag}")
+    residues = "-residues" if cfg.residues else ""
+    return str(Path(cfg.folder) / f"{safe}-{identity.sha256[:12]}-{cfg.policy().tag}{residues}")
+
+
+def settings_of(cfg: FeaturesConfig) -> ExtractionSettings:
+    """How to compute: on a CPU one worker a core, on a GPU one that keeps it busy."""
+    cpu = pick_device(cfg.device).type == "cpu"
+    workers = (cfg.threads or torch.get_num_threads()) if cpu else 1
+    return ExtractionSettings(cfg.policy(), cfg.token_budget or (2048 if cpu else 16_384), workers, cfg.residues)
 
 
 def ensure_features(proteins: Sequence[Protein], choice: EncoderChoice, folder: str) -> FeatureStore:
@@ -84,8 +92,6 @@ def ensure_features(proteins: Sequence[Protein], choice: EncoderChoice, folder: 
         while not is_complete(folder, proteins):
             time.sleep(1)
         return FeatureStore(folder)
-    set_threads(cfg.threads)
-    budget = cfg.token_budget or (1024 if pick_device(cfg.device).type == "cpu" else 16_384)
     # a new store is not begun before the weights are known to load: a mistake leaves nothing behind
     loaded = None if (Path(folder) / "manifest.json").exists() else choice.load()
     began = time.monotonic()
@@ -102,7 +108,7 @@ def ensure_features(proteins: Sequence[Protein], choice: EncoderChoice, folder: 
             begin(residues)
 
         report = extract(
-            proteins, folder, choice.identity, lambda: loaded or choice.load(), cfg.policy(), budget, start, advance
+            proteins, folder, choice.identity, lambda: loaded or choice.load(), settings_of(cfg), start, advance
         )
     _tell(report, time.monotonic() - began, folder)
     return FeatureStore(folder)

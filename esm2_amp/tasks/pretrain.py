@@ -142,7 +142,6 @@ def fit(
         # the loader ends the last epoch at the last step; with max_steps Lightning counts a resumed epoch twice
         max_epochs=math.ceil(config.steps / config.steps_per_epoch),
         precision=config.precision,
-        gradient_clip_val=1.0,
         logger=False,
         callbacks=[History(report), keep],
         num_sanity_val_steps=0,

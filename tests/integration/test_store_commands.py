@@ -155,7 +155,7 @@ def test_files_of_fair_esm_are_imported_with_their_residue_states(
     encoder = Esm2Encoder(world.encoder, identify("e", world.encoder), torch.device("cpu"), torch.float32)
     (tmp_path / "pt").mkdir()
     for protein in [*list(proteins)[:30]]:
-        (states,) = encoder.states(torch.from_numpy(encode(protein.sequence)[None])).clone()
+        states = encoder.states(torch.from_numpy(encode(protein.sequence)), [len(protein.sequence) + 2]).clone()
         parts = {"representations": {2: states[1:-1].clone()}, "bos_representations": {2: states[0].clone()}}
         torch.save({"label": protein.id, **parts}, tmp_path / "pt" / f"{protein.id}.pt")
     torch.save({"label": "NOBODY", **parts}, tmp_path / "pt" / "NOBODY.pt")

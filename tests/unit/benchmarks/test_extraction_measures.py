@@ -13,7 +13,7 @@ from extraction_measures import EncoderShape, errors, operations, products, toke
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import EsmConfig, EsmModel
 
-from esm2_amp.features.pooling import pool
+from esm2_amp.features.pooling import BatchPool, Piece
 
 ROOT = Path(__file__).parents[3]
 SHAPE = EncoderShape(layers=2, width=12, heads=3, inner=20)
@@ -45,7 +45,9 @@ def test_the_operations_of_proteins_add_up_however_the_rows_are_cut():
 @pytest.mark.parametrize("length", [1, 9, 10, 23])
 def test_the_reference_pools_as_the_project_does(length):
     states = torch.randn(1, length + 2, 4, generator=torch.Generator().manual_seed(0))
-    np.testing.assert_allclose(tokens(states[0].numpy()), pool(states, [length])[0].numpy(), atol=1e-6)
+    pool = BatchPool([length], [Piece(0, 0, length)], states.shape[-1], states.device, residue_states=False)
+    pool.add([Piece(0, 0, length)], states[0])
+    np.testing.assert_allclose(tokens(states[0].numpy()), pool.tokens()[0].numpy(), atol=1e-6)
 
 
 def test_errors_are_the_largest_distance_and_the_smallest_cosine():

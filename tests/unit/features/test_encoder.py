@@ -103,8 +103,8 @@ def test_weights_of_another_shape_are_refused(folder: Path) -> None:
 
 def test_the_language_model_head_is_not_needed(folder: Path, encoder: Esm2Encoder) -> None:
     change_weights(folder, lambda weights: [weights.pop(name) for name in list(weights) if "lm_head" in name])
-    tokens = torch.tensor([[0, 5, 6, 2]])
-    assert torch.equal(load(folder).states(tokens), encoder.states(tokens))
+    tokens = torch.tensor([0, 5, 6, 2])
+    assert torch.equal(load(folder).states(tokens, [4]), encoder.states(tokens, [4]))
 
 
 def test_a_local_folder_wins_over_the_hub(encoder_folder: Path) -> None:

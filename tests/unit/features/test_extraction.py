@@ -13,9 +13,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from esm2_amp.errors import InputError
-from esm2_amp.features.alphabet import PAD, VOCABULARY
+from esm2_amp.features.alphabet import VOCABULARY
 from esm2_amp.features.encoder import Esm2Encoder
-from esm2_amp.features.extract import ExtractionReport, extract, plan_batches
+from esm2_amp.features.extract import ExtractionReport, ExtractionSettings, extract, plan_batches
 from esm2_amp.features.identity import EncoderIdentity, LongPolicy
 from esm2_amp.features.store import FeatureStore
 from esm2_amp.records import STANDARD_RESIDUES, Protein
@@ -34,12 +34,13 @@ class FakeEncoder:
         self.fail_at_batch, self.batches = fail_at_batch, 0
         self.seen: Counter[str] = Counter()
 
-    def states(self, tokens: torch.Tensor) -> torch.Tensor:
+    def states(self, tokens: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
         self.batches += 1
         if self.batches == self.fail_at_batch:
             raise KeyboardInterrupt
-        self.seen.update("".join(VOCABULARY[t] for t in row if t != PAD) for row in tokens.tolist())
-        return self.vectors[tokens] * torch.linspace(1, 2, 200)[: tokens.shape[1], None]
+        rows = torch.split(tokens, list(lengths))
+        self.seen.update("".join(VOCABULARY[t] for t in row.tolist()) for row in rows)
+        return torch.cat([self.vectors[row] * torch.linspace(1, 2, 200)[: len(row), None] for row in rows])
 
 
 def random_proteins(count: int) -> list[Protein]:
@@ -55,11 +56,12 @@ def run(
     *,
     budget: int = 100,
     long: LongPolicy = FULL,
+    workers: int = 1,
 ) -> ExtractionReport:
     done: list[int] = []
     started: list[int] = []
     report = extract(
-        proteins, str(folder), encoder.identity, lambda: encoder, long, budget,
+        proteins, str(folder), encoder.identity, lambda: encoder, ExtractionSettings(long, budget, workers, False),
         lambda count, residues: started.extend((count, residues)), done.append,
     )  # fmt: skip
     assert started == [report.computed, report.residues]
@@ -97,8 +99,9 @@ def test_the_encoder_is_not_loaded_where_nothing_is_missing(tmp_path: Path) -> N
         raise AssertionError("loaded")
 
     report = extract(
-        proteins, str(tmp_path / "s"), FakeEncoder.identity, load, FULL, 100, lambda *_: None, lambda _: None
-    )
+        proteins, str(tmp_path / "s"), FakeEncoder.identity, load, ExtractionSettings(FULL, 100, 1, False),
+        lambda *_: None, lambda _: None,
+    )  # fmt: skip
     assert report == ExtractionReport(0, 5, 0, 0)
 
 
@@ -155,13 +158,15 @@ def test_a_protein_whose_states_are_not_finite_is_named_and_nothing_of_its_batch
     assert len(FeatureStore(tmp_path / "s")) == 1  # the longest came first
 
 
-@given(st.lists(st.integers(1, 40), max_size=60), st.integers(1, 200))
-@example([8, 8], 19)  # two of ten tokens with cls and eos
-@example([8, 8], 20)
-def test_batches_hold_every_protein_once_within_the_budget(lengths: list[int], budget: int) -> None:
-    batches = plan_batches(lengths, budget)
-    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
+@given(st.lists(st.integers(3, 40), max_size=60), st.integers(1, 200))
+@example([10, 10], 19)
+@example([10, 10], 20)
+def test_batches_hold_every_protein_once_within_the_budget(positions: list[int], budget: int) -> None:
+    batches = plan_batches(positions, budget)
+    assert sorted(index for batch in batches for index in batch) == list(range(len(positions)))
     for batch in batches:
-        assert len(batch) == 1 or len(batch) * (max(lengths[i] for i in batch) + 2) <= budget
-    in_order = [lengths[i] for batch in batches for i in batch]
-    assert in_order == sorted(lengths, reverse=True)  # similar lengths together, and memory runs out at once or never
+        assert len(batch) == 1 or sum(positions[i] for i in batch) <= budget
+    in_order = [positions[i] for batch in batches for i in batch]
+    assert in_order == sorted(positions, reverse=True)  # memory runs out at once or never
+    for batch, after in zip(batches[:-1], batches[1:], strict=True):
+        assert sum(positions[i] for i in batch) + positions[after[0]] > budget  # no batch is smaller than need be

@@ -18,13 +18,12 @@ from esm2_amp.features.alphabet import encode
 from esm2_amp.features.archives import open_source, spellings
 from esm2_amp.features.encoder import Esm2Encoder
 from esm2_amp.features.export import export_atlas, export_store, select
+from esm2_amp.features.extract import ExtractionSettings, extract
 from esm2_amp.features.identity import EncoderIdentity, LongPolicy
 from esm2_amp.features.import_plan import Plan, match, plan
 from esm2_amp.features.imports import check_against, write
-from esm2_amp.features.pooling import pool
 from esm2_amp.features.store import FeatureStore
 from esm2_amp.features.store_care import verify
-from esm2_amp.features.store_writer import StoreWriter
 from esm2_amp.io.fasta import ProteinSet
 from esm2_amp.layout import SEGMENT_NAMES, STORED_TOKENS
 from esm2_amp.records import Protein, sequence_key
@@ -41,20 +40,16 @@ def silent(amount: int) -> None:
 @pytest.fixture(scope="module")
 def states(encoder: Esm2Encoder, proteins: tuple[Protein, ...]) -> States:
     """(L + 2, D) float32 of each protein, with cls and eos."""
-    rows = {p.id: torch.from_numpy(encode(p.sequence)[None]) for p in proteins}
-    return {name: encoder.states(row)[0].numpy() for name, row in rows.items()}
+    rows = {p.id: torch.from_numpy(encode(p.sequence)) for p in proteins}
+    return {name: encoder.states(row, [len(row)]).numpy() for name, row in rows.items()}
 
 
 @pytest.fixture(scope="module")
 def extracted(encoder: Esm2Encoder, states: States, proteins: tuple[Protein, ...], tmp_path_factory: Any) -> Any:
     """What extraction gives: all tokens and the residue states."""
     folder = tmp_path_factory.mktemp("extracted") / "store"
-    tokens = [pool(torch.from_numpy(states[p.id])[None], [len(p.sequence)])[0].half().numpy() for p in proteins]
-    flat = np.concatenate([states[p.id][1:-1] for p in proteins]).astype(np.float16)
-    lengths = [len(p.sequence) for p in proteins]
-    with StoreWriter(folder, encoder.identity, FULL, residue_states=True) as writer:
-        writer.add_ids([(p.id, p.key) for p in proteins])
-        writer.append([p.key for p in proteins], lengths, lengths, np.stack(tokens), flat)
+    settings = ExtractionSettings(FULL, 1024, 1, True)
+    extract(proteins, str(folder), encoder.identity, lambda: encoder, settings, lambda *_: None, lambda _: None)
     return FeatureStore(folder)
 
 
@@ -185,7 +180,8 @@ def test_a_second_import_writes_nothing_twice(
 def test_truncated_proteins_need_the_policy_that_says_so(
     encoder: Esm2Encoder, proteins: Any, states: States, tmp_path: Path
 ) -> None:
-    cut = {p.id: encoder.states(torch.from_numpy(encode(p.sequence[:50])[None]))[0].numpy() for p in proteins}
+    rows = {p.id: torch.from_numpy(encode(p.sequence[:50])) for p in proteins}
+    cut = {name: encoder.states(row, [len(row)]).numpy() for name, row in rows.items()}
     path, truncate = write_npz(tmp_path / "source", cut), LongPolicy("truncate", 50)
     store = imported(path, proteins, encoder, tmp_path / "s", long=truncate)
     assert sorted(store.index["residues"].tolist()) == [1, 9, 10, 11, 50, 50]

@@ -192,23 +192,27 @@ def test_a_killed_pretraining_goes_on_and_ends_as_if_it_had_not_been(
 
 def test_decay_spares_biases_and_norms_and_forgets_nothing() -> None:
     module = MaskedLanguageModel(SHAPE, SCHEDULE)
-    decayed, spared = module.configure_optimizers()["optimizer"].param_groups
-    assert [decayed["weight_decay"], spared["weight_decay"]] == [0.01, 0.0]
+    muon, adamw = module.configure_optimizers()[0]
+    decayed, spared = adamw.param_groups
+    assert [muon.param_groups[0]["weight_decay"], decayed["weight_decay"], spared["weight_decay"]] == [0.1, 0.01, 0.0]
     assert {p.ndim for p in spared["params"]} == {1}
-    parameters = sum(p.numel() for p in module.parameters())
-    assert sum(p.numel() for group in (decayed, spared) for p in group["params"]) == parameters
+    groups = (*muon.param_groups, decayed, spared)
+    trained = [id(p) for group in groups for p in group["params"]]
+    assert sorted(trained) == sorted(id(p) for p in module.parameters())
 
 
 def test_a_few_steps_teach_a_repeating_protein() -> None:
     torch.manual_seed(0)
     module = MaskedLanguageModel(SHAPE, SCHEDULE)
-    optimizer = module.configure_optimizers()["optimizer"]
+    optimizers, schedules = module.configure_optimizers()
     stream = BatchStream(["ACDE" * 7] * 12, SCHEDULE, always_mask=False)
     losses = []
     for step in range(60):
         total, count = module._losses(stream.batch(step))
         losses.append(float(total.detach() / count))
-        optimizer.zero_grad()
-        total.backward()
-        optimizer.step()
+        (total / count).backward()
+        for optimizer, schedule in zip(optimizers, schedules, strict=True):
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:2])

@@ -118,8 +118,8 @@ class _Handler(BaseHTTPRequestHandler):
         if length is not None:
             self.send_header("Content-Length", str(length))
         self.end_headers()
+        self.web.sent.append(len(body))  # before: the client may be done, and its test look, at once
         self.wfile.write(body)
-        self.web.sent.append(len(body))
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
