@@ -64,10 +64,13 @@ class Embedder:
             now = todo[: fitting(todo, self.token_budget)]
             try:
                 pool.add(now, self._states(proteins, now))
+                todo = todo[len(now) :]
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 self._shrink(error, now, proteins)
+            else:
                 continue
-            todo = todo[len(now) :]
+            if self.encoder.device.type == "cuda":  # only now: the error held on to what had been allocated
+                torch.cuda.empty_cache()
         return self._finished(pool, proteins)
 
     def _states(self, proteins: Sequence[Protein], pieces: Sequence[Piece]) -> torch.Tensor:
@@ -78,8 +81,6 @@ class Embedder:
         """Halve the budget where memory ran out; any other error goes on its way."""
         if not is_out_of_memory(error):
             raise error
-        if self.encoder.device.type == "cuda":
-            torch.cuda.empty_cache()
         used = sum(map(len, pieces))
         if len(pieces) == 1:
             raise InputError(
