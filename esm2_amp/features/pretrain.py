@@ -280,7 +280,7 @@ def unigram_perplexity(train: Sequence[str], heldout: Sequence[str]) -> float:
 
 
 def bigram_perplexity(train: Sequence[str], heldout: Sequence[str]) -> float:
-    """Perplexity of guessing held-out residues from their left neighbour alone, by the training sequences' frequencies."""
+    """Perplexity of guessing held-out residues from their left neighbour alone, as counted in training."""
     counts = np.ones((len(VOCABULARY), len(VOCABULARY)))
     for sequence in train:
         tokens = encode(sequence)
