@@ -107,6 +107,24 @@ class Embedder:
         return Embedding(tokens, states)
 
 
+def default_budget(device: torch.device, width: int) -> int:
+    """Positions to encode at a time: what stays in a CPU's cache; what fits a GPU's free memory with room to spare.
+
+    Args:
+        device: where to compute.
+        width: D; a layer holds some 24 float32 values of each position for each dimension.
+    """
+    if device.type != "cuda":
+        return 2048
+    free, _ = torch.cuda.mem_get_info(device)
+    return budget_for(free, width)
+
+
+def budget_for(free: int, width: int) -> int:
+    """Positions that take half of ``free`` bytes, 2,048 to 65,536: beyond, a GPU is busy anyway."""
+    return min(max(free // 2 // (width * 24 * 4), 2048), 65_536)
+
+
 def fitting(pieces: Sequence[Piece], token_budget: int) -> int:
     """How many of the first pieces fit into the budget together; at least one."""
     count, total = 0, 0

@@ -11,7 +11,7 @@ import torch
 
 from esm2_amp.errors import InputError
 from esm2_amp.features.alphabet import VOCABULARY
-from esm2_amp.features.embed import Embedder
+from esm2_amp.features.embed import Embedder, budget_for, default_budget
 from esm2_amp.features.encoder import Esm2Encoder
 from esm2_amp.features.identity import EncoderIdentity, LongPolicy
 from esm2_amp.records import STANDARD_RESIDUES, Protein
@@ -105,3 +105,11 @@ def test_one_bad_residue_state_is_enough_to_name_the_protein(bad: float) -> None
     good = proteins_of([30])[0]
     with pytest.raises(InputError, match="not finite for protein odd"):
         embedder(device, 1000)([good, Protein("odd", "A" * 200 + "X" + "A" * 200)])
+
+
+def test_the_budget_follows_the_device() -> None:
+    assert default_budget(torch.device("cpu"), 1280) == 2048
+    assert budget_for(1 << 30, 2560) == 2184  # a small GPU and a large encoder
+    assert budget_for(80 << 30, 1280) == 65_536
+    assert budget_for(0, 1280) == 2048
+    assert budget_for(4 << 30, 1280) < budget_for(8 << 30, 1280) < budget_for(8 << 30, 640)
