@@ -39,7 +39,8 @@ def extract(policy: str, fasta: Path, arguments: argparse.Namespace) -> tuple[Fe
     command = [
         *(sys.executable, "-m", "esm2_amp", "extract", f"fasta={fasta}", f"store={store}"),
         *(f"encoder.path={Path(arguments.encoder).resolve()}", f"features.long={policy}"),
-        *(f"features.max_residues={arguments.max_residues}", "features.threads=1"),
+        *(f"features.max_residues={arguments.max_residues}", f"features.precision={arguments.precision}"),
+        "features.threads=1",
     ]
     cost_file = store.with_suffix(".json")
     if not cost_file.exists():
@@ -69,6 +70,7 @@ def main() -> None:
     parser.add_argument("--features", default="features", help="where the feature store of all proteins is kept")
     parser.add_argument("--scratch", required=True, help="folder for the stores of the long proteins")
     parser.add_argument("--max-residues", type=int, default=1022, help="longest protein that is not long")
+    parser.add_argument("--precision", default="float32", help="of the long proteins' features")
     parser.add_argument("--output", required=True, help="JSON file to write")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -85,6 +87,7 @@ def main() -> None:
         "encoder": str(short.encoder),
         "long_proteins": {"number": len(long), "residues": sum(len(p.sequence) for p in long)},
         "max_residues": arguments.max_residues,
+        "precision": arguments.precision,
     }
     for policy in POLICIES:
         store, cost = extract(policy, scratch / "long.fasta", arguments)
