@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from esm2_amp.features.attention import choose_attention
+from esm2_amp.features.attention import QUERY_SCALE, choose_attention
 from esm2_amp.features.linear import linear
 
 MASK_RATE = 0.15 * 0.8
@@ -44,7 +44,7 @@ class Layer:
             return tuple(tensor.to(device, dtype) for tensor in tensors)
 
         width = this.query.weight.shape[1]
-        scale = (width // heads) ** -0.5
+        scale = QUERY_SCALE * (width // heads) ** -0.5
         query = [_interleave(part.float() * scale, heads) for part in (this.query.weight, this.query.bias)]
         key = [_interleave(part.float(), heads) for part in (this.key.weight, this.key.bias)]
         value = [this.value.weight.float(), this.value.bias.float()]

@@ -1,6 +1,8 @@
-"""Every way to compute attention gives softmax(Q K^T) V of each protein by itself; linear layers give x W^T + b."""
+"""Every way to compute attention gives softmax(ln 2 Q K^T) V of each protein alone; linear layers give x W^T + b."""
 
 from __future__ import annotations
+
+import math
 
 import pytest
 import torch
@@ -30,7 +32,8 @@ def exact(qkv: Tensor) -> Tensor:
     rows = []
     for part in torch.split(qkv.double(), LENGTHS):
         query, key, value = part.permute(1, 2, 0, 3)
-        rows.append((torch.softmax(query @ key.transpose(1, 2), -1) @ value).transpose(0, 1).flatten(1))
+        scores = math.log(2) * query @ key.transpose(1, 2)
+        rows.append((torch.softmax(scores, -1) @ value).transpose(0, 1).flatten(1))
     return torch.cat(rows)
 
 
@@ -48,6 +51,17 @@ def test_the_size_of_the_blocks_makes_no_difference(way: str, cache: int, monkey
     monkeypatch.setattr(attention, "_SHORT", 2)
     qkv = packed(32)
     torch.testing.assert_close(WAYS[way](qkv, LENGTHS).double(), exact(qkv), rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("way", [pytest.param("head by head", marks=onednn), "in blocks"])
+@pytest.mark.parametrize("size", [0.0, 3.0, 40.0])
+def test_scores_of_any_size_neither_overflow_nor_vanish(way: str, size: float) -> None:
+    """A common offset of the keys, which softmax does not see, and scores beyond what a power of two can hold."""
+    qkv = packed(32) * max(size, 1.0)
+    qkv[:, 1] += 1000.0 if size == 0.0 else 0.0
+    found = WAYS[way](qkv, LENGTHS)
+    assert torch.isfinite(found).all()
+    torch.testing.assert_close(found.double(), exact(qkv), rtol=0, atol=1e-3 * max(size, 20.0))
 
 
 def test_bfloat16_blocks_are_right_to_its_precision() -> None:
