@@ -1,4 +1,4 @@
-"""Does extraction need the same memory after 100,000 proteins as after 5,000? Measured from outside, on the real command.
+"""Does extraction need the same memory after 100,000 proteins as after 5,000? Measured from outside, as users run it.
 
     python benchmarks/flat_memory.py
     python benchmarks/flat_memory.py --encoder FOLDER --proteins 2000 --output somewhere.json

@@ -14,6 +14,7 @@ from esm2_amp.features.embed import Embedder, Embedding
 from esm2_amp.features.encoder import Encoder
 from esm2_amp.features.identity import EncoderIdentity, LongPolicy
 from esm2_amp.features.store import FeatureStore
+from esm2_amp.features.store_parts import join_parts
 from esm2_amp.features.store_writer import StoreWriter
 from esm2_amp.records import Protein
 
@@ -113,6 +114,7 @@ def extract(
             fit into memory, or a state is not finite.
     """
     with StoreWriter(folder, identity, settings.long, residue_states=settings.residue_states) as writer:
+        join_parts(writer)  # of a shared extraction that was killed
         writer.add_ids([(protein.id, protein.key) for protein in proteins])
         missing = missing_proteins(proteins, FeatureStore(folder))
         report = compute(missing, writer, load_encoder, settings, WHOLE, start, advance)

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-
 _SHAPES = 64
 """Shapes of products whose compiled code is kept, for each thread; a batch has about 40."""
 
