@@ -87,6 +87,8 @@ def assembled(cfg: TrainerConfig) -> Iterator[Team]:
         try:
             fabric.launch()
             team = Team(fabric, children)
+        except ValueError as error:  # a scheduler started another number of processes
+            raise _refused(cfg, error) from error
         except RuntimeError as error:
             raise _stopped() from error
         yield team
@@ -122,8 +124,12 @@ def _fabric(cfg: TrainerConfig) -> Fabric:
     try:
         return Fabric(accelerator=cfg.accelerator, devices=cfg.devices, num_nodes=cfg.num_nodes, strategy=strategy)
     except (ValueError, TypeError, RuntimeError) as error:
-        given = f"trainer.accelerator={cfg.accelerator}, trainer.devices={cfg.devices}"
-        raise InputError(f"{given}: {error}", remedy="See --help for the options of trainer.") from error
+        raise _refused(cfg, error) from error
+
+
+def _refused(cfg: TrainerConfig, error: Exception) -> InputError:
+    given = ", ".join(f"trainer.{name}={getattr(cfg, name)}" for name in ("accelerator", "devices", "num_nodes"))
+    return InputError(f"{given}: {error}", remedy="See --help for the options of trainer.")
 
 
 def _start(strategy: Any, machines: int) -> list[subprocess.Popen[bytes]]:
