@@ -16,7 +16,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -104,24 +104,48 @@ def trained(x: Tensor, table: PairTable, seed: int) -> PairPerceptron:
     return network.eval()
 
 
-def worth(inputs: tuple[NDArray[np.float32], NDArray[np.float32]], train: PairTable, val: PairTable) -> dict[str, Any]:
-    """AUROC and AUPR of the validation pairs, by seed and on average; ``inputs`` of either table's proteins."""
+def worth(
+    inputs: tuple[NDArray[np.float32], NDArray[np.float32]],
+    train: PairTable,
+    val: PairTable,
+    subsets: Mapping[str, NDArray[np.bool_]] | None = None,
+) -> dict[str, Any]:
+    """AUROC and AUPR of the validation pairs, by seed and on average.
+
+    Args:
+        inputs: of the proteins of either table.
+        train: labelled pairs to learn.
+        val: labelled pairs to measure on.
+        subsets: validation pairs to measure apart too.
+    """
     began = time.monotonic()
     mean, deviation = inputs[0].mean(axis=0), inputs[0].std(axis=0) + 1e-6
     x, y = (torch.from_numpy(((values - mean) / deviation).clip(-CLIP, CLIP)) for values in inputs)
     a, b, _ = tensors(val)
-    seeds = []
+    seeds, apart = [], {name: [] for name in subsets or {}}
     for seed in SEEDS:
         network = trained(x, train, seed)
         with torch.inference_mode():
             parts = [network(y[i], y[j]) for i, j in zip(a.split(2048), b.split(2048), strict=True)]
         scores = torch.cat(parts).numpy()
-        values = {"auroc": roc_auc_score(val.label, scores), "aupr": average_precision_score(val.label, scores)}
-        seeds.append({"seed": seed} | {name: round(float(value), 4) for name, value in values.items()})
+        seeds.append({"seed": seed} | measured(val.label, scores))
+        for name, chosen in (subsets or {}).items():
+            apart[name].append(measured(val.label[chosen], scores[chosen]))
         print(seeds[-1], file=sys.stderr, flush=True)
-    average = {name: round(float(np.mean([row[name] for row in seeds])), 4) for name in ("auroc", "aupr")}
     seconds = round(time.monotonic() - began)
-    return {"inputs": x.shape[1], **average, "seeds": seeds, "seconds": seconds}
+    split = {name: {"pairs": int((subsets or {})[name].sum())} | average(rows) for name, rows in apart.items()}
+    return {"inputs": x.shape[1], **average(seeds), "seeds": seeds, **split, "seconds": seconds}
+
+
+def measured(label: NDArray[np.generic], scores: NDArray[np.float32]) -> dict[str, float]:
+    """AUROC and AUPR."""
+    values = {"auroc": roc_auc_score(label, scores), "aupr": average_precision_score(label, scores)}
+    return {name: round(float(value), 4) for name, value in values.items()}
+
+
+def average(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Means over the seeds."""
+    return {name: round(float(np.mean([row[name] for row in rows])), 4) for name in ("auroc", "aupr")}
 
 
 def pairs(file: Path, proteins: ProteinSet) -> PairTable:

@@ -1,10 +1,11 @@
-"""Compare `esm2-amp extract` with transformers alone, one protein at a time, on real proteins.
+"""Compare `esm2-amp extract`, in every setting, with transformers alone, one protein at a time, on real proteins.
 
     python benchmarks/extraction_equality.py --fasta proteins.fasta --encoder FOLDER --output results.json
 
 Fifty proteins: the first 1, 9, 10 and 11 residues of four of the file's, three longer than 1,022 residues, and others
-at random (seed 0). The reference is float32, rounded to float16 as the store does; differences are also given in steps
-of float16 at the size of the value (a rounding to the other neighbour is one step).
+at random (seed 0). The reference is float32 without padding; for chunks, it is transformers on each chunk, the states
+of a residue in several chunks averaged. What is stored is rounded to float16: beside the differences stands how many
+steps of float16, at the size of the value, they are from the rounded reference (the other neighbour is one step).
 """
 
 from __future__ import annotations
@@ -22,11 +23,22 @@ import torch
 from machine import where_and_when
 from transformers import EsmModel, EsmTokenizer
 
+from esm2_amp.features.identity import LongPolicy
 from esm2_amp.io.fasta import read_fasta, write_fasta
 from esm2_amp.records import Protein
 
 ESM2_AMP = [sys.executable, "-m", "esm2_amp"]
-BUDGETS = (16, 300, 1024, 8192)
+CHUNK = 400
+SETTINGS = {
+    **{f"float32, token_budget={n}": [f"features.token_budget={n}"] for n in (16, 300, 2048, 8192)},
+    "float32, two threads": ["features.threads=2"],
+    "float32, chunks of 400": ["features.long=chunk", f"features.max_residues={CHUNK}"],
+    "bfloat16": ["features.precision=bfloat16"],
+    "bfloat16, chunks of 400": [
+        "features.precision=bfloat16", "features.long=chunk", f"features.max_residues={CHUNK}",
+    ],
+    "float16": ["features.precision=float16"],
+}  # fmt: skip
 
 
 def choose(fasta: str) -> list[Protein]:
@@ -40,22 +52,45 @@ def choose(fasta: str) -> list[Protein]:
     return [*cut, *long, *rest[: 50 - len(cut) - len(long)]]
 
 
-def reference(sequence: str, model: Any, tokenizer: Any) -> np.ndarray:
+def reference(sequence: str, model: Any, tokenizer: Any, long: LongPolicy) -> np.ndarray:
     """cls, ten segment means, eos, mean."""
-    states = model(**tokenizer(sequence, return_tensors="pt")).last_hidden_state[0].numpy()
-    residues = states[1:-1]
-    segments = [run.mean(axis=0) if len(run) else 0 * states[0] for run in np.array_split(residues, 10)]
-    return np.stack([states[0], *segments, states[-1], residues.mean(axis=0)])
+    total, covered = np.zeros((len(sequence), model.config.hidden_size), np.float32), np.zeros((len(sequence), 1))
+    ends = []
+    for start, stop in long.pieces(len(sequence)):
+        states = model(**tokenizer(sequence[start:stop], return_tensors="pt")).last_hidden_state[0].numpy()
+        total[start:stop] += states[1:-1]
+        covered[start:stop] += 1
+        ends += [states[0], states[-1]]
+    cls, eos = ends[0], ends[-1]
+    residues = (total / covered).astype(np.float32)
+    segments = [run.mean(axis=0) if len(run) else 0 * cls for run in np.array_split(residues, 10)]
+    return np.stack([cls, *segments, eos, residues.mean(axis=0)])
 
 
-def extracted(fasta: Path, encoder: str, budget: int, folder: Path) -> np.ndarray:
+def extracted(fasta: Path, encoder: str, options: list[str], folder: Path) -> np.ndarray:
     """Tokens (n, 13, D) by the command line."""
-    store, output = f"store={folder / str(budget)}", folder / f"{budget}.npz"
-    options = [f"features.token_budget={budget}"]
+    store, output = f"store={folder / 'store'}", folder / "tokens.npz"
+    options = ["features.long=full", "features.device=cpu", *options]
     subprocess.run([*ESM2_AMP, "extract", f"fasta={fasta}", f"encoder.path={encoder}", store, *options], check=True)
     subprocess.run([*ESM2_AMP, "store", "export", store, f"fasta={fasta}", f"output={output}"], check=True)
     with np.load(output) as arrays:
         return arrays["tokens"]
+
+
+def compared(found: np.ndarray, exact: np.ndarray) -> dict[str, float]:
+    """How far stored values are from the reference."""
+    expected = exact.astype(np.float16)
+    values = found.astype(np.float64)
+    steps = np.abs(values - expected) / np.spacing(np.abs(expected)).astype(np.float64)
+    sizes = np.linalg.norm(values, axis=2) * np.linalg.norm(exact.astype(np.float64), axis=2)
+    cosine = (values * exact).sum(axis=2)[sizes > 0] / sizes[sizes > 0]
+    return {
+        "largest_difference_to_float32": float(np.abs(values - exact).max()),
+        "largest_difference_to_rounded": float(np.abs(values - expected).max()),
+        "one_minus_smallest_cosine": float(1 - cosine.min()),
+        "values_that_round_otherwise": float((found != expected).mean()),
+        "of_these_more_than_one_step_and_more_than_1e-4": int(((steps > 1) & (np.abs(values - exact) > 1e-4)).sum()),
+    }
 
 
 def main() -> None:
@@ -69,30 +104,25 @@ def main() -> None:
     encoder = str(Path(arguments.encoder).resolve())
     model = EsmModel.from_pretrained(encoder, add_pooling_layer=False, attn_implementation="eager").eval()
     tokenizer = EsmTokenizer(str(Path(encoder) / "vocab.txt"))
+    whole, chunks = LongPolicy("full", 1022), LongPolicy("chunk", CHUNK)
     with torch.no_grad():
-        exact = np.stack([reference(protein.sequence, model, tokenizer) for protein in proteins])
-    expected = exact.astype(np.float16)
+        exact = {
+            long: np.stack([reference(protein.sequence, model, tokenizer, long) for protein in proteins])
+            for long in (whole, chunks)
+        }
     rows = {}
-    with tempfile.TemporaryDirectory() as scratch:
-        fasta = Path(scratch) / "fifty.fasta"
-        write_fasta(fasta, proteins)
-        for budget in BUDGETS:
-            found = extracted(fasta, encoder, budget, Path(scratch))
-            steps = np.abs(found.astype(np.float64) - expected) / np.spacing(np.abs(expected)).astype(np.float64)
-            rows[f"token_budget={budget}"] = {
-                "largest_difference_to_float32": float(np.abs(found - exact).max()),
-                "largest_difference_to_rounded": float(np.abs(found.astype(np.float64) - expected).max()),
-                "values_that_round_otherwise": float((found != expected).mean()),
-                "of_these_more_than_one_step_and_more_than_1e-4": int(
-                    ((steps > 1) & (np.abs(found - exact) > 1e-4)).sum()
-                ),
-            }
+    for name, options in SETTINGS.items():
+        with tempfile.TemporaryDirectory() as scratch:
+            fasta = Path(scratch) / "fifty.fasta"
+            write_fasta(fasta, proteins)
+            found = extracted(fasta, encoder, options, Path(scratch))
+        rows[name] = compared(found, exact[chunks if "chunk" in name else whole])
     result = {
         **where_and_when(),
         "encoder": Path(encoder).name,
         "lengths": sorted(len(protein.sequence) for protein in proteins),
-        "largest_value": float(np.abs(exact).max()),
-        "budgets": rows,
+        "largest_value": float(np.abs(exact[whole]).max()),
+        "settings": rows,
     }
     Path(arguments.output).write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))

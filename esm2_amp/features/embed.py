@@ -64,10 +64,13 @@ class Embedder:
             now = todo[: fitting(todo, self.token_budget)]
             try:
                 pool.add(now, self._states(proteins, now))
+                todo = todo[len(now) :]
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 self._shrink(error, now, proteins)
+            else:
                 continue
-            todo = todo[len(now) :]
+            if self.encoder.device.type == "cuda":  # only now: the error held on to what had been allocated
+                torch.cuda.empty_cache()
         return self._finished(pool, proteins)
 
     def _states(self, proteins: Sequence[Protein], pieces: Sequence[Piece]) -> torch.Tensor:
@@ -78,8 +81,6 @@ class Embedder:
         """Halve the budget where memory ran out; any other error goes on its way."""
         if not is_out_of_memory(error):
             raise error
-        if self.encoder.device.type == "cuda":
-            torch.cuda.empty_cache()
         used = sum(map(len, pieces))
         if len(pieces) == 1:
             raise InputError(
@@ -104,6 +105,24 @@ class Embedder:
                 remedy="Use features.precision=float32, or check the weights.",
             )
         return Embedding(tokens, states)
+
+
+def default_budget(device: torch.device, width: int) -> int:
+    """Positions to encode at a time: what stays in a CPU's cache; what fits a GPU's free memory with room to spare.
+
+    Args:
+        device: where to compute.
+        width: D; a layer holds some 24 float32 values of each position for each dimension.
+    """
+    if device.type != "cuda":
+        return 2048
+    free, _ = torch.cuda.mem_get_info(device)
+    return budget_for(free, width)
+
+
+def budget_for(free: int, width: int) -> int:
+    """Positions that take half of ``free`` bytes, 2,048 to 65,536: beyond, a GPU is busy anyway."""
+    return min(max(free // 2 // (width * 24 * 4), 2048), 65_536)
 
 
 def fitting(pieces: Sequence[Piece], token_budget: int) -> int:

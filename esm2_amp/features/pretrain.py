@@ -138,6 +138,15 @@ class BatchStream:
         seen, target = mask_tokens(pad(rows), rng, always=self.always_mask)
         return torch.from_numpy(seen), torch.from_numpy(target)
 
+    def residues(self, batches: int) -> int:
+        """How many residues the first ``batches`` batches hold."""
+        total, done, number = 0, 0, 0
+        while done < batches:
+            plan = self._plan_pass(number)[: batches - done]
+            total += sum(stop - start for batch in plan for _, start, stop in batch)
+            done, number = done + len(plan), number + 1
+        return total
+
     def window(self, protein: int, start: int, stop: int) -> NDArray[np.int64]:
         """Residues start..stop-1 of a protein between ``<cls>`` and ``<eos>``."""
         return np.concatenate(([CLS], self.tokens[protein][start + 1 : stop + 1], [EOS]))
@@ -268,6 +277,17 @@ def unigram_perplexity(train: Sequence[str], heldout: Sequence[str]) -> float:
     tokens: Iterator[NDArray[np.int64]] = (encode(sequence)[1:-1] for sequence in heldout)
     logs = np.log(counts / counts.sum())[np.concatenate(list(tokens))]
     return float(np.exp(-logs.mean()))
+
+
+def bigram_perplexity(train: Sequence[str], heldout: Sequence[str]) -> float:
+    """Perplexity of guessing held-out residues from their left neighbour alone, as counted in training."""
+    counts = np.ones((len(VOCABULARY), len(VOCABULARY)))
+    for sequence in train:
+        tokens = encode(sequence)
+        np.add.at(counts, (tokens[:-2], tokens[1:-1]), 1)
+    logs = np.log(counts / counts.sum(axis=1, keepdims=True))
+    rows = [encode(sequence) for sequence in heldout]
+    return float(np.exp(-np.concatenate([logs[row[:-2], row[1:-1]] for row in rows]).mean()))
 
 
 def save_encoder(model: EsmForMaskedLM, folder: Path) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from esm2_amp.data.dataset import PairDataset
 from esm2_amp.errors import InputError
+from esm2_amp.features.embed import default_budget
 from esm2_amp.features.encoder import Esm2Encoder, identify, locate
 from esm2_amp.features.extract import ExtractionSettings, extract
 from esm2_amp.features.identity import EncoderIdentity
@@ -151,11 +152,10 @@ class TrainedModel:
             check_trained_with(identity, identify(source["name"], place))
             return Esm2Encoder(place, identity, self.device, torch.float32)
 
-        cpu = self.device.type == "cpu"
         settings = ExtractionSettings(
             self.card.long_policy,
-            token_budget=2048 if cpu else 16_384,
-            workers=torch.get_num_threads() if cpu else 1,
+            token_budget=default_budget(self.device, identity.width),
+            workers=torch.get_num_threads() if self.device.type == "cpu" else 1,
             residue_states=False,
         )
         extract(proteins, folder, identity, load, settings, lambda *_: None, lambda _: None)

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from esm2_amp.errors import InputError
+from esm2_amp.features.embed import default_budget
 from esm2_amp.features.encoder import Esm2Encoder, identify, locate
 from esm2_amp.features.extract import ExtractionReport, ExtractionSettings, extract, missing_proteins
 from esm2_amp.features.identity import EncoderIdentity
@@ -78,11 +79,17 @@ def store_folder(cfg: FeaturesConfig, identity: EncoderIdentity) -> str:
     return str(Path(cfg.folder) / f"{safe}-{identity.sha256[:12]}-{cfg.policy().tag}{residues}")
 
 
-def settings_of(cfg: FeaturesConfig) -> ExtractionSettings:
-    """How to compute: on a CPU one worker a core, on a GPU one that keeps it busy."""
-    cpu = pick_device(cfg.device).type == "cpu"
-    workers = (cfg.threads or torch.get_num_threads()) if cpu else 1
-    return ExtractionSettings(cfg.policy(), cfg.token_budget or (2048 if cpu else 16_384), workers, cfg.residues)
+def settings_of(cfg: FeaturesConfig, width: int) -> ExtractionSettings:
+    """How to compute: on a CPU one worker a core, on a GPU one that keeps it busy.
+
+    Args:
+        cfg: the configuration.
+        width: D of the encoder.
+    """
+    device = pick_device(cfg.device)
+    budget = cfg.token_budget or default_budget(device, width)
+    workers = (cfg.threads or torch.get_num_threads()) if device.type == "cpu" else 1
+    return ExtractionSettings(cfg.policy(), budget, workers, cfg.residues)
 
 
 def ensure_features(proteins: Sequence[Protein], choice: EncoderChoice, folder: str) -> FeatureStore:
@@ -92,6 +99,7 @@ def ensure_features(proteins: Sequence[Protein], choice: EncoderChoice, folder: 
         while not is_complete(folder, proteins):
             time.sleep(1)
         return FeatureStore(folder)
+    settings = settings_of(cfg, choice.identity.width)
     # a new store is not begun before the weights are known to load: a mistake leaves nothing behind
     loaded = None if (Path(folder) / "manifest.json").exists() else choice.load()
     began = time.monotonic()
@@ -107,9 +115,7 @@ def ensure_features(proteins: Sequence[Protein], choice: EncoderChoice, folder: 
                 )
             begin(residues)
 
-        report = extract(
-            proteins, folder, choice.identity, lambda: loaded or choice.load(), settings_of(cfg), start, advance
-        )
+        report = extract(proteins, folder, choice.identity, lambda: loaded or choice.load(), settings, start, advance)
     tell(report, time.monotonic() - began, folder)
     return FeatureStore(folder)
 

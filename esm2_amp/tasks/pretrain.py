@@ -22,6 +22,7 @@ from esm2_amp.features.pretrain import (
     MaskedLanguageModel,
     PretrainData,
     Schedule,
+    bigram_perplexity,
     hold_out,
     save_encoder,
     unigram_perplexity,
@@ -53,12 +54,19 @@ def run(cfg: DictConfig) -> Path:
     encoder = folder / "encoder"
     try:
         start_logging(folder / "pretrain.log")
-        bar = unigram_perplexity(train, held)
+        bar, pairs = unigram_perplexity(train, held), bigram_perplexity(train, held)
         residues = sum(map(len, train))
         log.info("%d sequences (%s residues) to learn from, %d held out.", len(train), f"{residues:,}", len(held))
-        log.info("Held-out perplexity to beat: %.2f (residue frequencies alone).", bar)
+        log.info("Held-out perplexity to beat: %.2f (residue frequencies), %.2f (left neighbour too).", bar, pairs)
         history, model = fit(config, train, held, folder)
-        facts = {"sequences": len(train), "residues": residues, "held_out": len(held), "unigram_perplexity": bar}
+        facts = {
+            "sequences": len(train),
+            "residues": residues,
+            "residues_seen": PretrainData(train, held, model.schedule).stream.residues(config.steps),
+            "held_out": len(held),
+            "unigram_perplexity": bar,
+            "bigram_perplexity": pairs,
+        }
         write_encoder(encoder, model, config, facts, history.rows()[-1]["val/perplexity"])
         say(f"Held-out perplexity {history.rows()[-1]['val/perplexity']:.2f}. Encoder: {encoder}")
         return encoder

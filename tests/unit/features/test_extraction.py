@@ -133,6 +133,24 @@ def test_an_interrupted_extraction_goes_on_where_it_was(tmp_path: Path, fail_at_
         assert (tmp_path / "s" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
+@pytest.mark.parametrize("workers", [2, 3, 50])
+def test_several_workers_write_what_one_writes(tmp_path: Path, workers: int) -> None:
+    proteins = random_proteins(60)
+    for name, count in (("one", 1), ("many", workers)):
+        run(proteins, tmp_path / name, FakeEncoder(), workers=count)
+    for name in ("index.bin", "ids.tsv", "shard-00000.f16"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "many" / name).read_bytes(), name
+
+
+def test_a_mistake_in_one_worker_keeps_the_batches_before_it(tmp_path: Path) -> None:
+    encoder = FakeEncoder()
+    encoder.vectors[VOCABULARY.index("W")] = float("nan")
+    proteins = [Protein(f"P{n}", "A" * n) for n in range(20, 40)] + [Protein("bad", "AW")]
+    with pytest.raises(InputError, match="not finite for protein bad"):
+        run(proteins, tmp_path / "s", encoder, budget=25, workers=4)
+    assert len(FeatureStore(tmp_path / "s")) == 20  # the shortest came last
+
+
 def test_truncation_encodes_the_cut_sequence_and_says_so(
     tmp_path: Path, encoder: Esm2Encoder, proteins: tuple[Protein, ...]
 ) -> None:

@@ -18,6 +18,7 @@ from esm2_amp.features.pretrain import (
     MaskedLanguageModel,
     PretrainData,
     Schedule,
+    bigram_perplexity,
     bucket,
     cut_windows,
     hold_out,
@@ -216,3 +217,16 @@ def test_a_few_steps_teach_a_repeating_protein() -> None:
             optimizer.zero_grad()
             schedule.step()
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:2])
+
+
+def test_the_bigram_bound_knows_what_follows_what() -> None:
+    train = ["ACDE" * 500] * 3
+    assert bigram_perplexity(train, ["ACDE" * 50]) < 1.1
+    assert bigram_perplexity(train, ["AACCDDEE"]) > 10  # the same residues, other neighbours
+    assert unigram_perplexity(train, ["ACDEACDE"]) == pytest.approx(4, rel=0.05)
+
+
+def test_residues_seen_are_those_of_the_batches() -> None:
+    stream = BatchStream(["ACDEFGHIKL" * n for n in range(1, 12)], SCHEDULE, always_mask=False)
+    seen = sum(int(((seen != PAD) & (seen != CLS) & (seen != EOS)).sum()) for seen, _ in map(stream.batch, range(40)))
+    assert stream.residues(40) == seen
