@@ -64,8 +64,10 @@ def ensure_features_together(
                 remedy="Leave features.device=auto where several processes share the work.",
             )
         choice.features = replace(choice.features, device=str(team.device))
-        began = time.monotonic()
-        report = extract_together(proteins, choice, folder, settings_of(choice.features), team)
+        began, settings = time.monotonic(), settings_of(choice.features, choice.identity.width)
+        # devices may differ in their memory; the plan may not
+        settings = replace(settings, token_budget=team.smallest(settings.token_budget))
+        report = extract_together(proteins, choice, folder, settings, team)
     if team.rank:
         return None
     tell(report, time.monotonic() - began, folder)

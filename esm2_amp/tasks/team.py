@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
@@ -60,8 +60,22 @@ class Team:
         Raises:
             InputError: one of them will not come.
         """
+        self._finish(lambda: distributed.barrier(group=self._group, async_op=True))
+
+    def smallest(self, value: int) -> int:
+        """The smallest of the values that the processes call this with.
+
+        Raises:
+            InputError: one of them will not come.
+        """
+        number = torch.tensor(value)
+        self._finish(lambda: distributed.all_reduce(number, distributed.ReduceOp.MIN, self._group, async_op=True))
+        return int(number)
+
+    def _finish(self, begin: Callable[[], Any]) -> None:
+        """Wait for something that all processes do together, while looking after them."""
         try:
-            work = distributed.barrier(group=self._group, async_op=True)
+            work = begin()
             while not work.is_completed():
                 self.check()
                 time.sleep(_LOOK_S)
