@@ -14,6 +14,7 @@ from esm2_amp.features.embed import Embedder, Embedding
 from esm2_amp.features.encoder import Encoder
 from esm2_amp.features.identity import EncoderIdentity, LongPolicy
 from esm2_amp.features.store import FeatureStore
+from esm2_amp.features.store_parts import join_parts
 from esm2_amp.features.store_writer import StoreWriter
 from esm2_amp.records import Protein
 
@@ -97,7 +98,8 @@ def extract(
     """Put the tokens of every protein into the store at ``folder``, computing only what it lacks.
 
     Every batch is committed when it is done, in the order of the plan: a killed run loses the batches in work, one a
-    worker, and the same call goes on.
+    worker, and at worst the one that is about to be written; the same call goes on. Parts that a killed extraction by
+    several processes left are joined first (:mod:`~esm2_amp.features.store_parts`).
 
     Args:
         proteins: any number; a sequence under several ids is computed once.
@@ -113,6 +115,7 @@ def extract(
             fit into memory, or a state is not finite.
     """
     with StoreWriter(folder, identity, settings.long, residue_states=settings.residue_states) as writer:
+        join_parts(writer)
         writer.add_ids([(protein.id, protein.key) for protein in proteins])
         missing = missing_proteins(proteins, FeatureStore(folder))
         report = compute(missing, writer, load_encoder, settings, WHOLE, start, advance)

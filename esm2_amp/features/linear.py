@@ -7,11 +7,15 @@ the residual while the result is in cache. Its operators are those that torch's 
 
 from __future__ import annotations
 
+import os
 from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+_SHAPES = 64
+"""Shapes of products whose compiled code is kept, for each thread; a batch has about 40."""
 
 
 class Linear(Protocol):
@@ -79,11 +83,22 @@ def has_onednn(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether :class:`OneDnnLinear` works here: tried on one small product, as torch promises nothing about it."""
     if device.type != "cpu" or dtype not in (torch.float32, torch.bfloat16):
         return False
+    _keep_few_shapes()
     x, weight, bias = (torch.ones(shape, dtype=dtype) for shape in ((2, 4), (3, 4), (3,)))
     try:
         return bool((OneDnnLinear(weight, bias).add(x, torch.ones(2, 3)) == 6).all())
     except (AttributeError, RuntimeError):
         return False
+
+
+def _keep_few_shapes() -> None:
+    """Bound what oneDNN, and torch's own layer above it, remember of products made before; no effect after the first.
+
+    No two batches are of one shape, so their thousand entries each would only fill memory: 600 MB with an encoder of
+    128 dimensions. Both read their bound from the environment when they are first used.
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(_SHAPES * torch.get_num_threads()))  # of all threads
+    os.environ.setdefault("LRU_CACHE_CAPACITY", str(_SHAPES))  # of each
 
 
 def linear(weight: Tensor, bias: Tensor) -> Linear:

@@ -125,6 +125,16 @@ def is_data_folder(name: str) -> bool:
     return name == HERE or (name.startswith("rows-") and name[5:].isdigit())
 
 
+def part_name(rank: int) -> str:
+    """Name of the folder, within a store, in which process number ``rank`` of a shared extraction writes."""
+    return f"part-{rank:05d}"
+
+
+def is_part_folder(name: str) -> bool:
+    """Whether a folder of this name is a part of the store around it."""
+    return name.startswith("part-") and name[5:].isdigit()
+
+
 def _values(folder: Path) -> dict[str, Any]:
     file = folder / NAME
     try:

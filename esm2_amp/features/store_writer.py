@@ -25,6 +25,7 @@ from esm2_amp.features.store_manifest import (
     NAME,
     SHARD_ROWS,
     Manifest,
+    is_part_folder,
     overwrite_rows,
 )
 from esm2_amp.layout import STORED_TOKENS
@@ -267,7 +268,8 @@ def _check(values: NDArray[np.float16], shape: tuple[int, ...], what: str) -> No
 def _has_strangers(folder: Path) -> bool:
     """Whether a folder without a manifest holds more than a writer killed before its first commit leaves."""
     return not folder.is_dir() or any(
-        file.name != "lock" and not file.name.startswith(f".{NAME}.") for file in folder.iterdir()
+        file.name != "lock" and not file.name.startswith(f".{NAME}.") and not is_part_folder(file.name)
+        for file in folder.iterdir()
     )
 
 

@@ -148,6 +148,7 @@ class ExtractConfig:
 
     encoder: EncoderConfig
     features: FeaturesConfig
+    trainer: TrainerConfig
     fasta: str
     store: str | None
 

@@ -52,7 +52,9 @@ def stop_logging_to_files() -> None:
 
 
 @contextmanager
-def progress(title: str, unit: str) -> Iterator[tuple[Callable[[int], None], Callable[[int], None]]]:
+def progress(
+    title: str, unit: str, shown: bool = True
+) -> Iterator[tuple[Callable[[int], None], Callable[[int], None]]]:
     """A progress bar on a terminal, silence elsewhere.
 
     Yields:
@@ -67,7 +69,7 @@ def progress(title: str, unit: str) -> Iterator[tuple[Callable[[int], None], Cal
         TimeRemainingColumn(),
     )
     console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+    with Progress(*columns, console=console, disable=not (shown and console.is_terminal), transient=True) as bar:
         task = bar.add_task(title, total=None, rate="")
 
         def begin(total: int) -> None:

@@ -116,7 +116,7 @@ def ensure_features(proteins: Sequence[Protein], choice: EncoderChoice, folder: 
             begin(residues)
 
         report = extract(proteins, folder, choice.identity, lambda: loaded or choice.load(), settings, start, advance)
-    _tell(report, time.monotonic() - began, folder)
+    tell(report, time.monotonic() - began, folder)
     return FeatureStore(folder)
 
 
@@ -125,7 +125,8 @@ def is_complete(folder: str, proteins: Sequence[Protein]) -> bool:
     return (Path(folder) / "manifest.json").exists() and not missing_proteins(proteins, FeatureStore(folder))
 
 
-def _tell(report: ExtractionReport, seconds: float, folder: str) -> None:
+def tell(report: ExtractionReport, seconds: float, folder: str) -> None:
+    """Say what an extraction did."""
     rate = f" at {report.residues / seconds:,.0f} residues/s" if report.computed and seconds else ""
     log.info("Features: %d computed%s, %d already in %s.", report.computed, rate, report.present, folder)
     if report.shortened:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from esm2_amp.errors import InputError
 from esm2_amp.features.export import FORMS, export_atlas, export_store, is_hdf5, select
 from esm2_amp.features.store import RESIDUE_STATES, FeatureStore
+from esm2_amp.features.store_parts import part_folders, rows_in_parts
 from esm2_amp.io.fasta import read_fasta
 from esm2_amp.layout import SEGMENT_NAMES
 from esm2_amp.tasks.config import StoreConfig, typed
@@ -55,6 +56,8 @@ def _info(config: StoreConfig) -> None:
         *([f"  of {kind}", f"{size:,}"] for kind, size in kinds.items()),
         ["all but tokens and states", overhead],
     ]
+    if parts := part_folders(store.folder):
+        rows.append(["parts not joined yet", f"{len(parts)}, with {rows_in_parts(store.folder):,} sequences"])
     show_table(str(store.folder), ["feature store", ""], rows)
 
 

@@ -23,6 +23,7 @@ from esm2_amp.features.store_care import (
     verify,
 )
 from esm2_amp.features.store_lock import StoreLock
+from esm2_amp.features.store_parts import part_folders, rows_in_parts
 from esm2_amp.features.store_writer import StoreWriter
 from esm2_amp.io.fasta import read_fasta
 from esm2_amp.tasks.config import StoreConfig
@@ -40,6 +41,11 @@ def verify_store(config: StoreConfig) -> None:
         say(f"{1 + sum(1 for _ in lost)} ids have no features, first {first!r}: extract them, if they are wanted.")
     if beyond := leftovers(store):
         say(f"{beyond:,} bytes lie beyond the finished rows: an unfinished batch, which the next writer removes.")
+    if parts := part_folders(store.folder):
+        say(
+            f"Parts not joined yet: {len(parts)}, with {rows_in_parts(store.folder):,} sequences, of an extraction by "
+            "several processes that is at work or was killed. The next extraction joins them."
+        )
     if not damaged:
         say(f"{store.folder}: {len(store):,} sequences, all as they were written.")
         return
