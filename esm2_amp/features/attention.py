@@ -21,8 +21,8 @@ Attention = Callable[[Tensor, Sequence[int]], Tensor]
 
 QUERY_SCALE = math.log2(math.e)
 _LN2 = math.log(2)
-_CACHE = 1 << 20
-"""Bytes of scores computed at a time: about a processor's own cache."""
+_CACHE, _FEWEST_ROWS = 1 << 22, 64
+"""Bytes of scores computed at a time, so that they stay in a processor's cache; and queries, so that it pays."""
 _SHORT = 300
 """Positions below which torch's fused attention is faster than whole products head by head."""
 _LARGEST_SCORE = 100.0
@@ -70,7 +70,7 @@ def head_by_head(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     if query.shape[1] < _SHORT or largest_score(query, key) > _LARGEST_SCORE:
         return fused(query, key, value)
     out, value = torch.empty_like(query), _with_ones(value).transpose(1, 2).contiguous()
-    size = max(64, _CACHE // (4 * query.shape[1]))
+    size = max(_FEWEST_ROWS, _CACHE // (4 * query.shape[1]))
     for head in range(len(query)):
         for rows, states in zip(torch.split(query[head], size), torch.split(out[head], size), strict=True):
             sums = onednn_product(onednn_product(rows, key[head]).exp2_(), value[head])
@@ -84,7 +84,7 @@ def all_heads_in_blocks(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     if largest_score(query, key) > _LARGEST_SCORE:
         return fused(query, key, value)
     out, key, value = torch.empty_like(query), key.transpose(1, 2), _with_ones(value)
-    size = max(16, _CACHE // (2 * len(query) * query.shape[1]))
+    size = max(_FEWEST_ROWS, _CACHE // (2 * len(query) * query.shape[1]))
     for rows, states in zip(torch.split(query, size, 1), torch.split(out, size, 1), strict=True):
         sums = torch.bmm(torch.bmm(rows, key).exp2_(), value)
         torch.div(sums[..., :-1], sums[..., -1:], out=states)
