@@ -57,7 +57,8 @@ def train(model: str, arguments: argparse.Namespace) -> dict[str, Any]:
                     f"data.val={files['val']}",
                     f"encoder.path={Path(arguments.encoder).resolve()}",
                 ),
-                *(f"features.folder={Path(arguments.features).resolve()}", f"run_dir={run}", *SETTINGS[model], *resume),
+                *(f"features.folder={Path(arguments.features).resolve()}", "features.long=full"),
+                *(f"run_dir={run}", *SETTINGS[model], *resume),
             ]
         )
         cost_file.write_text(json.dumps(cost))

@@ -75,7 +75,7 @@ def pooled(proteins: Sequence[Protein], store: FeatureStore) -> NDArray[np.float
 
 def extracted(fasta: Path, encoder: Path, features: Path) -> FeatureStore:
     """The store of an encoder, by the command line; what is there already is kept."""
-    options = [f"fasta={fasta}", f"encoder.path={encoder}", f"features.folder={features}"]
+    options = [f"fasta={fasta}", f"encoder.path={encoder}", f"features.folder={features}", "features.long=full"]
     subprocess.run([sys.executable, "-m", "esm2_amp", "extract", *options], cwd=ROOT, check=True)
     (folder,) = features.glob(f"*-{identify(encoder.name, encoder).sha256[:12]}-full")
     return FeatureStore(str(folder))

@@ -128,6 +128,10 @@ def _write(
 def _report(tally: Tally, output: Path, model: TrainedModel) -> None:
     if model.card.training["simulated"]:
         log.warning("This model was trained on simulated proteins: its probabilities mean nothing for real ones.")
+    elif (auroc := model.card.metrics.get("val", {}).get("all", {}).get("auroc")) is not None:
+        log.info(
+            "On its validation pairs this model reached an AUROC of %.3f; 0.5 is guessing, 1 is always right.", auroc
+        )
     if tally.label:
         metrics = metrics_by_class(
             np.array(tally.label), np.array(tally.probability), np.array(tally.classes), model.card.threshold

@@ -272,6 +272,8 @@ def test_predicting_the_test_pairs_gives_the_probabilities_of_training(
     assert [row["probability"] for row in scores] == [row["probability"] for row in told]
     assert {row["status"] for row in scores} == {"ok"}
     assert "Computing" not in outcome.err
+    auroc = metrics(trained)["val"]["all"]["auroc"]
+    assert f"On its validation pairs this model reached an AUROC of {auroc:.3f}" in outcome.err
     found = json.loads((warm / "a" / "b" / "scores.metrics.json").read_text())
     expected = metrics(trained)["test"]
     assert found["unscored"] == 0
