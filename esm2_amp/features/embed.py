@@ -19,6 +19,9 @@ from esm2_amp.records import Protein
 
 log = logging.getLogger(__name__)
 
+_BYTES = 24 * 4
+"""What a layer holds at a time of each position, for each dimension: some 24 float32 values."""
+
 
 @dataclass(frozen=True)
 class Embedding:
@@ -112,7 +115,7 @@ def default_budget(device: torch.device, width: int) -> int:
 
     Args:
         device: where to compute.
-        width: D; a layer holds some 24 float32 values of each position for each dimension.
+        width: D.
     """
     if device.type != "cuda":
         return 2048
@@ -122,7 +125,12 @@ def default_budget(device: torch.device, width: int) -> int:
 
 def budget_for(free: int, width: int) -> int:
     """Positions that take half of ``free`` bytes, 2,048 to 65,536: beyond, a GPU is busy anyway."""
-    return min(max(free // 2 // (width * 24 * 4), 2048), 65_536)
+    return min(max(free // 2 // (width * _BYTES), 2048), 65_536)
+
+
+def workers_for(memory: int, threads: int, token_budget: int, width: int) -> int:
+    """How many batches to have in work: one a thread, as long as they take no more than a quarter of ``memory``."""
+    return max(1, min(threads, memory // 4 // (token_budget * width * _BYTES)))
 
 
 def fitting(pieces: Sequence[Piece], token_budget: int) -> int:

@@ -155,7 +155,7 @@ def embedded(embedder: Embedder, batches: Iterable[list[Protein]], workers: int)
 
     Tensors this small keep one thread busier than two: every worker computes on one thread, and all share the weights.
     """
-    with one_thread_each(workers), ThreadPoolExecutor(workers, thread_name_prefix="embed") as pool:
+    with threads_shared(workers), ThreadPoolExecutor(workers, thread_name_prefix="embed") as pool:
         waiting: deque[Future[Embedding]] = deque()
         try:
             for batch in batches:
@@ -174,12 +174,11 @@ def embedded(embedder: Embedder, batches: Iterable[list[Protein]], workers: int)
 
 
 @contextmanager
-def one_thread_each(workers: int) -> Iterator[None]:
-    """Leave torch's own threads out of it while several workers compute."""
+def threads_shared(workers: int) -> Iterator[None]:
+    """Divide torch's own threads among the workers, one each where there are as many."""
     threads = torch.get_num_threads()
     try:
-        if workers > 1:
-            torch.set_num_threads(1)
+        torch.set_num_threads(max(1, threads // workers))
         yield
     finally:
         torch.set_num_threads(threads)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from esm2_amp.errors import InputError
-from esm2_amp.features.embed import default_budget
+from esm2_amp.features.embed import default_budget, workers_for
 from esm2_amp.features.encoder import Esm2Encoder, identify, locate
 from esm2_amp.features.extract import ExtractionReport, ExtractionSettings, extract, missing_proteins
 from esm2_amp.features.identity import EncoderIdentity
@@ -88,7 +88,9 @@ def settings_of(cfg: FeaturesConfig, width: int) -> ExtractionSettings:
     """
     device = pick_device(cfg.device)
     budget = cfg.token_budget or default_budget(device, width)
-    workers = (cfg.threads or torch.get_num_threads()) if device.type == "cpu" else 1
+    set_threads(cfg.threads)
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    workers = workers_for(memory, torch.get_num_threads(), budget, width) if device.type == "cpu" else 1
     return ExtractionSettings(cfg.policy(), budget, workers, cfg.residues)
 
 

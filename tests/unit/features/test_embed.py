@@ -11,7 +11,7 @@ import torch
 
 from esm2_amp.errors import InputError
 from esm2_amp.features.alphabet import VOCABULARY
-from esm2_amp.features.embed import Embedder, budget_for, default_budget
+from esm2_amp.features.embed import Embedder, budget_for, default_budget, workers_for
 from esm2_amp.features.encoder import Esm2Encoder
 from esm2_amp.features.identity import EncoderIdentity, LongPolicy
 from esm2_amp.records import STANDARD_RESIDUES, Protein
@@ -113,3 +113,9 @@ def test_the_budget_follows_the_device() -> None:
     assert budget_for(80 << 30, 1280) == 65_536
     assert budget_for(0, 1280) == 2048
     assert budget_for(4 << 30, 1280) < budget_for(8 << 30, 1280) < budget_for(8 << 30, 640)
+
+
+def test_workers_are_as_many_as_threads_or_as_memory_has_room_for() -> None:
+    assert workers_for(24 << 30, 2, 2048, 1280) == 2
+    assert workers_for(24 << 30, 64, 2048, 1280) == 25  # a quarter of a gigabyte each
+    assert workers_for(1 << 30, 64, 8192, 2560) == 1
