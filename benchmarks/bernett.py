@@ -10,14 +10,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-from machine import where_and_when
+from machine import measured, where_and_when
 
 ROOT = Path(__file__).parent.parent
 FRAMEWORK = "import esm2_amp.tasks.train, pytorch_lightning as pl; pl.Trainer(accelerator='cpu', logger=False)"
@@ -28,16 +25,6 @@ SETTINGS = {
     "amps": ["model=amps", "epochs=2", "batch_size=256", "trainer.precision=bf16-mixed"],
     "amp_cse": ["model=amp_cse", "epochs=2", "batch_size=256", "trainer.precision=bf16-mixed"],
 }
-
-
-def measured(command: list[str]) -> dict[str, float]:
-    """Run a process; its wall seconds and peak resident memory in MB."""
-    began = time.monotonic()
-    process = subprocess.Popen(command, cwd=ROOT)
-    _, status, usage = os.wait4(process.pid, 0)
-    if os.waitstatus_to_exitcode(status):
-        sys.exit(f"failed: {' '.join(command)}")
-    return {"seconds": round(time.monotonic() - began), "peak_mb": round(usage.ru_maxrss / 1024)}
 
 
 def train(model: str, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -59,7 +46,8 @@ def train(model: str, arguments: argparse.Namespace) -> dict[str, Any]:
                 ),
                 *(f"features.folder={Path(arguments.features).resolve()}", "features.long=full"),
                 *(f"run_dir={run}", *SETTINGS[model], *resume),
-            ]
+            ],
+            ROOT,
         )
         cost_file.write_text(json.dumps(cost))
     metrics = json.loads((run / "metrics.json").read_text())
@@ -80,7 +68,7 @@ def main() -> None:
     arguments = parser.parse_args()
     result = {
         **where_and_when(),
-        "framework_peak_mb": measured([sys.executable, "-c", FRAMEWORK])["peak_mb"],
+        "framework_peak_mb": measured([sys.executable, "-c", FRAMEWORK], ROOT)["peak_mb"],
         "models": {model: train(model, arguments) for model in arguments.models},
     }
     Path(arguments.output).write_text(json.dumps(result, indent=2) + "\n")

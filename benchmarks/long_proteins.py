@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from encoder_worth import extracted, pairs, pooled, worth
-from machine import where_and_when
+from machine import measured, where_and_when
 from numpy.typing import NDArray
 
 from esm2_amp.features.store import FeatureStore
@@ -33,7 +31,7 @@ ROOT = Path(__file__).parent.parent
 POLICIES = ("full", "chunk", "truncate")
 
 
-def extract(policy: str, fasta: Path, arguments: argparse.Namespace) -> tuple[FeatureStore, dict[str, float]]:
+def extract(policy: str, fasta: Path, arguments: argparse.Namespace) -> tuple[FeatureStore, dict[str, int]]:
     """The store of the long proteins, made anew, and what it cost."""
     store = Path(arguments.scratch).resolve() / f"long-{policy}"
     command = [
@@ -44,12 +42,7 @@ def extract(policy: str, fasta: Path, arguments: argparse.Namespace) -> tuple[Fe
     ]
     cost_file = store.with_suffix(".json")
     if not cost_file.exists():
-        process = subprocess.Popen(command, cwd=ROOT)
-        _, status, usage = os.wait4(process.pid, 0)
-        if os.waitstatus_to_exitcode(status):
-            sys.exit(f"failed: {' '.join(command)}")
-        seconds = round(usage.ru_utime + usage.ru_stime)
-        cost_file.write_text(json.dumps({"cpu_seconds": seconds, "peak_mb": round(usage.ru_maxrss / 1024)}))
+        cost_file.write_text(json.dumps(measured(command, ROOT)))
     return FeatureStore(store), json.loads(cost_file.read_text())
 
 
@@ -94,7 +87,7 @@ def main() -> None:
         inputs = [joined(table.proteins, short, store) for table in tables]
         has_long = store.find([protein.key for protein in tables[1].proteins]) >= 0
         subset = has_long[tables[1].a] | has_long[tables[1].b]
-        result[policy] = cost | worth((inputs[0], inputs[1]), *tables, {"with a long protein": subset})
+        result[policy] = {"extraction": cost} | worth((inputs[0], inputs[1]), *tables, {"with a long protein": subset})
     Path(arguments.output).parent.mkdir(parents=True, exist_ok=True)
     Path(arguments.output).write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
