@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -39,6 +40,17 @@ def set_threads(threads: int | None) -> None:
     """Limit torch's CPU threads; None leaves them."""
     if threads is not None:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def limited_threads(threads: int | None) -> Iterator[None]:
+    """:func:`set_threads` for a while: extraction's threads are not those of the training that follows."""
+    before = torch.get_num_threads()
+    try:
+        set_threads(threads)
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def pick_device(name: str) -> torch.device:
@@ -88,7 +100,6 @@ def settings_of(cfg: FeaturesConfig, width: int) -> ExtractionSettings:
     """
     device = pick_device(cfg.device)
     budget = cfg.token_budget or default_budget(device, width)
-    set_threads(cfg.threads)
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     workers = workers_for(memory, torch.get_num_threads(), budget, width) if device.type == "cpu" else 1
     return ExtractionSettings(cfg.policy(), budget, workers, cfg.residues)
@@ -101,11 +112,10 @@ def ensure_features(proteins: Sequence[Protein], choice: EncoderChoice, folder: 
         while not is_complete(folder, proteins):
             time.sleep(1)
         return FeatureStore(folder)
-    settings = settings_of(cfg, choice.identity.width)
     # a new store is not begun before the weights are known to load: a mistake leaves nothing behind
     loaded = None if (Path(folder) / "manifest.json").exists() else choice.load()
     began = time.monotonic()
-    with progress("features", "residues") as (begin, advance):
+    with limited_threads(cfg.threads), progress("features", "residues") as (begin, advance):
 
         def start(sequences: int, residues: int) -> None:
             if sequences:
@@ -117,6 +127,7 @@ def ensure_features(proteins: Sequence[Protein], choice: EncoderChoice, folder: 
                 )
             begin(residues)
 
+        settings = settings_of(cfg, choice.identity.width)
         report = extract(proteins, folder, choice.identity, lambda: loaded or choice.load(), settings, start, advance)
     tell(report, time.monotonic() - began, folder)
     return FeatureStore(folder)

@@ -23,7 +23,7 @@ from esm2_amp.features.store_writer import StoreWriter
 from esm2_amp.records import Protein
 from esm2_amp.tasks.config import TrainerConfig
 from esm2_amp.tasks.console import log, progress
-from esm2_amp.tasks.embedding import EncoderChoice, settings_of, tell
+from esm2_amp.tasks.embedding import EncoderChoice, limited_threads, settings_of, tell
 from esm2_amp.tasks.team import assembled
 
 
@@ -57,7 +57,7 @@ def ensure_features_together(
 ) -> FeatureStore | None:
     """Compute what the store at ``folder`` lacks; gives the store to the first process and None to the others."""
     wanted = choice.features.device
-    with assembled(trainer) as team:
+    with limited_threads(choice.features.threads), assembled(trainer) as team:
         if wanted not in ("auto", team.device.type, str(team.device)):
             raise InputError(
                 f"features.device={wanted}, but trainer.accelerator={trainer.accelerator} gives {team.device}",

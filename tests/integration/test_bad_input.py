@@ -445,7 +445,7 @@ STORES: dict[str, Case] = {
     ),
     "of another policy": (
         lambda b: b.extract("store=" + b.own_store(nothing), "features.long=truncate"),
-        "store long=full truncate",
+        "store long=chunk truncate",
     ),
     "export without output": (lambda b: b.store("export"), "output"),
     "export to text": (lambda b: b.store("export", "output=x.txt"), "'x.txt' .npz"),
@@ -491,7 +491,7 @@ STORES: dict[str, Case] = {
             "store=x",
             f"sources=[{b.good_store},{b.own_store(truncated_in_manifest)}]",
         ],
-        "store long=truncate_at_99 not full",
+        "store long=truncate_at_99 not chunk",
     ),
     "merge into a store of another encoder": (
         lambda b: ["store", "merge", f"sources=[{b.good_store}]", "store=" + b.own_store(other_encoder_in_manifest)],

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from esm2_amp.features.store import FeatureStore
 from esm2_amp.io.fasta import read_fasta
@@ -48,8 +49,10 @@ def test_tokens_are_means_of_the_residue_states_beside_them(extract: Any, world:
 
 
 def test_threads_and_budgets_write_the_same_and_bfloat16_nearly(extract: Any, world: Any) -> None:
+    before = torch.get_num_threads()
     one = tokens_of(extract("one", "features.threads=1"), world)
     two = tokens_of(extract("two", "features.threads=3", "features.token_budget=100"), world)
+    assert torch.get_num_threads() == before  # those of a training that follows
     np.testing.assert_allclose(two, one, rtol=2**-10, atol=1e-4)
     half = tokens_of(extract("half", "features.precision=bfloat16"), world)
     assert not np.array_equal(half, one)
