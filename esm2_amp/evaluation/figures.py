@@ -1,43 +1,173 @@
-"""Pictures of a training run, drawn without a display."""
+"""Pictures of an evaluation and of a training run, as SVG for the page."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import Any, NamedTuple
 
-import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from esm2_amp.evaluation.svg import FIFTH, FOURTH, INK, MODEL, MUTED, SECOND, SIXTH, THIRD, svg, thinned
 
-def draw_history(history: Sequence[Mapping[str, float]], path: Path) -> None:
+CURVE_POINTS = 2000
+_SQUARE = (4.4, 3.9)
+_LINES = ((MODEL, "-", 1.8), (SECOND, "-", 1.0), (THIRD, "-", 1.0), (FOURTH, "-", 1.0), (MUTED, "--", 1.0))
+_MARKS = (("o", MODEL), ("D", SECOND), ("s", THIRD), ("^", FOURTH), ("v", FIFTH), ("P", SIXTH), ("X", MUTED))
+_BARS = 40
+
+
+class Curve(NamedTuple):
+    """Scores of pairs of both classes, to draw a curve of; the n-th curve has the n-th style, the first the boldest."""
+
+    name: str
+    label: NDArray[np.int64]
+    score: NDArray[np.float64]
+
+
+class Estimate(NamedTuple):
+    """A number in [0, 1] and its interval, None where there is none."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+def draw_roc(name: str, curves: Sequence[Curve], alt: str) -> str:
+    """Receiver operating characteristics."""
+
+    def draw(figure: Figure) -> None:
+        axis = figure.subplots()
+        axis.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8)
+        for (title, label, score), style in zip(curves, _LINES, strict=False):
+            false, true, _ = roc_curve(label, score)
+            _line(axis, title, thinned(false, true, CURVE_POINTS), style)
+        axis.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+        axis.legend(loc="lower right")
+
+    return svg(name, _SQUARE, alt, draw)
+
+
+def draw_precision_recall(name: str, curves: Sequence[Curve], alt: str) -> str:
+    """Precision over recall; the level line is the share of positives, what guessing reaches."""
+
+    def draw(figure: Figure) -> None:
+        axis = figure.subplots()
+        axis.axhline(float(np.mean(curves[0].label)), color=MUTED, linewidth=0.8)
+        for (title, label, score), style in zip(curves, _LINES, strict=False):
+            precision, recall, _ = precision_recall_curve(label, score)
+            _line(axis, title, thinned(recall, precision, CURVE_POINTS), style)
+        axis.set(xlabel="recall", ylabel="precision", xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
+        axis.legend(loc="lower left")
+
+    return svg(name, _SQUARE, alt, draw)
+
+
+def _line(
+    axis: Axes, title: str, points: tuple[NDArray[np.float64], NDArray[np.float64]], style: tuple[str, str, float]
+) -> None:
+    colour, line, width = style
+    axis.plot(*points, color=colour, linestyle=line, linewidth=width, label=title)
+
+
+def draw_reliability(name: str, bins: Mapping[str, Sequence[Mapping[str, Any]]], alt: str) -> str:
+    """Observed share of positives over predicted probability, above how many pairs each bin holds.
+
+    Args:
+        name: see :func:`~esm2_amp.evaluation.svg.svg`.
+        bins: by title (at most two), the last one the probabilities in use: ``low``, ``high``, ``n``,
+            ``mean_probability`` and ``positive_share`` (both None where n is 0) of each bin.
+        alt: see :func:`~esm2_amp.evaluation.svg.svg`.
+    """
+
+    def draw(figure: Figure) -> None:
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        upper.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8)
+        used = list(bins)[-1]
+        for title, rows in bins.items():
+            held = [row for row in rows if row["n"]]
+            upper.plot(
+                [row["mean_probability"] for row in held], [row["positive_share"] for row in held],
+                color=MODEL if title == used else MUTED, linestyle="-" if title == used else ":",
+                marker="o", markersize=4.5, linewidth=1.3, label=title,
+            )  # fmt: skip
+        upper.set(ylabel="share that interacts", xlim=(-0.01, 1.01), ylim=(-0.02, 1.02))
+        upper.legend(loc="upper left")
+        lower.bar(
+            [row["low"] for row in bins[used]], [row["n"] for row in bins[used]],
+            width=[row["high"] - row["low"] for row in bins[used]], align="edge", color=MODEL, alpha=0.45,
+        )  # fmt: skip
+        lower.set(xlabel="predicted probability", ylabel="pairs")
+
+    return svg(name, _SQUARE, alt, draw)
+
+
+def draw_scores(
+    name: str, label: NDArray[np.int64], probability: NDArray[np.float64], threshold: float, alt: str
+) -> str:
+    """Where the probabilities of both classes lie, each class as shares of itself."""
+
+    def draw(figure: Figure) -> None:
+        axis = figure.subplots()
+        edges = np.linspace(0, 1, _BARS + 1)
+        for value, title, colour in ((0, "does not interact", SECOND), (1, "interacts", MODEL)):
+            chosen = probability[label == value]
+            if chosen.size:
+                share = np.histogram(chosen, edges)[0] / chosen.size
+                axis.stairs(share, edges, fill=True, color=colour, alpha=0.35, label=title)
+                axis.stairs(share, edges, color=colour, linewidth=1.1)
+        axis.axvline(threshold, color=INK, linestyle="--", linewidth=0.9, label=f"threshold {threshold:.3f}")
+        axis.set(xlabel="predicted probability", ylabel="share of the class", xlim=(-0.01, 1.01))
+        axis.legend(loc="best")
+
+    return svg(name, _SQUARE, alt, draw)
+
+
+def draw_estimates(name: str, rows: Mapping[str, Mapping[str, Estimate]], quantity: str, alt: str) -> str:
+    """Estimates with intervals, one row a pair class: the model first, then every baseline.
+
+    Args:
+        name: see :func:`~esm2_amp.evaluation.svg.svg`.
+        rows: by class, then by whose estimate it is; the same names in the same order in every row.
+        quantity: what is estimated, for the axis.
+        alt: see :func:`~esm2_amp.evaluation.svg.svg`.
+    """
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
+
+    def draw(figure: Figure) -> None:
+        axis = figure.subplots()
+        for (mark, colour), source, offset in zip(_MARKS, names, np.linspace(-0.3, 0.3, len(names)), strict=False):
+            here = [(place, row[source]) for place, row in enumerate(rows.values()) if source in row]
+            for place, found in here:
+                if found.low is not None and found.high is not None:
+                    axis.plot([found.low, found.high], [place + offset] * 2, color=colour, linewidth=1.4)
+            axis.plot(
+                [found.value for _, found in here], [place + offset for place, _ in here],
+                linestyle="", marker=mark, markersize=5.5, color=colour, label=source,
+            )  # fmt: skip
+        axis.axvline(0.5, color=MUTED, linewidth=0.9)
+        axis.set_yticks(range(len(rows)), list(rows))
+        axis.set(xlabel=quantity, ylim=(len(rows) - 0.5, -0.5))
+        axis.grid(visible=False, axis="y")
+        axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+
+    return svg(name, (9.0, 0.9 + 0.62 * max(len(rows), 2)), alt, draw)
+
+
+def draw_history(name: str, history: Sequence[Mapping[str, float]], alt: str) -> str:
     """Losses and validation ranking by epoch; ``history`` has ``epoch`` and the logged metrics."""
-    epochs = [row["epoch"] for row in history]
-    with mpl.rc_context({"axes.grid": True, "grid.alpha": 0.3}):
-        figure = Figure(figsize=(9, 3.5), layout="constrained")
-        left, right = figure.subplots(1, 2)
-        for axis, names in ((left, ("train/loss", "val/loss")), (right, ("val/aupr", "val/auroc"))):
-            for name in names:
-                axis.plot(epochs, [row[name] for row in history], marker=".", label=name)
+
+    def draw(figure: Figure) -> None:
+        epochs = [row["epoch"] for row in history]
+        for axis, names in zip(
+            figure.subplots(1, 2), (("train/loss", "val/loss"), ("val/aupr", "val/auroc")), strict=True
+        ):
+            for metric, colour in zip(names, (MODEL, SECOND), strict=True):
+                axis.plot(epochs, [row[metric] for row in history], marker=".", color=colour, label=metric)
             axis.set_xlabel("epoch")
             axis.legend()
-        figure.savefig(path, dpi=120, metadata={"Software": None})
 
-
-def draw_curves(curves: Mapping[str, tuple[NDArray[np.int8], NDArray[np.float64]]], path: Path) -> None:
-    """ROC and precision-recall curves of named sets of (labels, probabilities)."""
-    with mpl.rc_context({"axes.grid": True, "grid.alpha": 0.3}):
-        figure = Figure(figsize=(9, 4.2), layout="constrained")
-        left, right = figure.subplots(1, 2)
-        for name, (label, probability) in curves.items():
-            false, true, _ = roc_curve(label, probability)
-            left.plot(false, true, label=name)
-            precision, recall, _ = precision_recall_curve(label, probability)
-            right.plot(recall, precision, label=name)
-        left.plot([0, 1], [0, 1], color="grey", linestyle=":")
-        left.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC")
-        right.set(xlabel="recall", ylabel="precision", title="precision-recall", ylim=(0, 1.02))
-        left.legend()
-        figure.savefig(path, dpi=120, metadata={"Software": None})
+    return svg(name, (9.0, 3.0), alt, draw)

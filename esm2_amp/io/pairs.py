@@ -18,7 +18,7 @@ from esm2_amp.records import Pair
 
 NAME_THE_COLUMNS = "Name the columns protein_a, protein_b and, if there are labels, label."
 """The remedy where the columns of a pair list are not understood."""
-_ID_COLUMNS = (("protein_a", "protein_b"), ("protein1", "protein2"), ("id1", "id2"))
+ID_COLUMNS = (("protein_a", "protein_b"), ("protein1", "protein2"), ("id1", "id2"))
 """Names of the two id columns; of several such couples in one header the first listed here is read."""
 _LABEL_COLUMN = "label"
 _LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "": None}
@@ -70,17 +70,17 @@ def _text_pairs(stream: BufferedReader, path: FilePath) -> Iterator[Pair]:
             raise InputError("bytes that are not UTF-8 text", file=path, line=line, remedy="Save the file as UTF-8.")
         if columns is None:
             delimiter = "\t" if "\t" in text else "," if "," in text else " "
-            cells = _cells(text, delimiter, path, line)
+            cells = split_cells(text, delimiter, path, line)
             header = _header(cells, path, line)
             columns = header or _unnamed(cells, path, line)
             if header:
                 continue
         else:
-            cells = _cells(text, delimiter, path, line)
+            cells = split_cells(text, delimiter, path, line)
         yield _row(cells, columns, path, line)
 
 
-def _cells(text: str, delimiter: str, path: FilePath, line: int) -> list[str]:
+def split_cells(text: str, delimiter: str, path: FilePath, line: int) -> list[str]:
     """Cut one line into cells; a quoted cell ends on its line."""
     if delimiter == " ":
         text = " ".join(text.split())
@@ -97,11 +97,11 @@ def _cells(text: str, delimiter: str, path: FilePath, line: int) -> list[str]:
 def _header(cells: Sequence[str], path: FilePath, line: int | None) -> _Columns | None:
     """Find the columns by their names; None if this row does not look like a header."""
     names = [cell.lower() for cell in cells]
-    couple = next((couple for couple in _ID_COLUMNS if set(couple) <= set(names)), None)
+    couple = next((couple for couple in ID_COLUMNS if set(couple) <= set(names)), None)
     if len(names) == 3 and _LABELS.get(names[2]) is not None:
         return None  # proteins may be called id1 and id2
     if couple is None:
-        lonely = [name for name in names if any(name in couple for couple in _ID_COLUMNS)]
+        lonely = [name for name in names if any(name in couple for couple in ID_COLUMNS)]
         if lonely:
             raise InputError(
                 f"only one id column in the header: '{lonely[0]}'", file=path, line=line, remedy=NAME_THE_COLUMNS
@@ -143,16 +143,21 @@ def _row(cells: Sequence[str], columns: _Columns, path: FilePath, line: int) -> 
         which = "first" if not a else "second"
         raise InputError(f"the {which} id is empty", file=path, line=line, remedy="Fill it in or remove the row.")
     label = cells[columns.label] if columns.label >= 0 else ""
+    return Pair(a, b, parse_label(label, path, line), line)
+
+
+def parse_label(cell: str, path: FilePath, line: int) -> int | None:
+    """A label as a number; None for an empty cell.
+
+    Raises:
+        InputError: it is not 0 or 1.
+    """
     try:
-        return Pair(a, b, _LABELS[label], line)
+        return _LABELS[cell]
     except KeyError:
-        raise _bad_label(label, path, line) from None
-
-
-def _bad_label(label: object, path: FilePath, line: int) -> InputError:
-    hint = f" If this row is a header: {NAME_THE_COLUMNS[0].lower()}{NAME_THE_COLUMNS[1:]}" if line == 1 else ""
-    remedy = f"A label is 0 (does not interact), 1 (interacts) or empty.{hint}"
-    return InputError(f"the label '{label}' is not 0 or 1", file=path, line=line, remedy=remedy)
+        hint = f" If this row is a header: {NAME_THE_COLUMNS[0].lower()}{NAME_THE_COLUMNS[1:]}" if line == 1 else ""
+        remedy = f"A label is 0 (does not interact), 1 (interacts) or empty.{hint}"
+        raise InputError(f"the label '{cell}' is not 0 or 1", file=path, line=line, remedy=remedy) from None
 
 
 def _parquet_pairs(stream: BufferedReader, path: FilePath) -> Iterator[Pair]:

@@ -201,7 +201,7 @@ def _once_each(
         [-1 if protein is None else numbers.setdefault(protein.sequence, len(numbers)) for protein in found], np.int64
     )
     a, b = sequence[rows.a], sequence[rows.b]
-    first, zero, one = _same_pairs(a, b, rows.label)
+    first, zero, one = same_pairs(a, b, rows.label)
     nowhere = len(first)
     clash = (zero < nowhere) & (one < nowhere)
     if policy == "error" and clash.any():
@@ -219,7 +219,7 @@ def _once_each(
     return rows.take(stays)
 
 
-def _same_pairs(
+def same_pairs(
     a: NDArray[np.int64], b: NDArray[np.int64], label: NDArray[np.int8]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """For each of n rows, among the rows of the same unordered pair: the one to keep, the first 0 and the first 1.
