@@ -33,10 +33,10 @@ def train_degree_scores(
     Raises:
         ValueError: arrays of unequal length, a number outside 0..n_proteins-1, a label other than 0 and 1.
     """
-    train_a, train_b, train_label = _checked(train_a, train_b, train_label, n_proteins)
+    train_a, train_b, train_label = checked_pairs(train_a, train_b, train_label, n_proteins)
     positive = _degrees(train_a, train_b, train_label, n_proteins)
     negative = _degrees(train_a, train_b, 1 - train_label, n_proteins)
-    a, b, _ = _checked(a, b, None, n_proteins)
+    a, b, _ = checked_pairs(a, b, None, n_proteins)
     ratio = np.log1p(positive) - np.log1p(negative)
     scores: NDArray[np.float64] = ratio[a] + ratio[b]
     return scores
@@ -65,7 +65,7 @@ def degree_oracle_scores(a: ArrayLike, b: ArrayLike, label: ArrayLike, n_protein
     Raises:
         ValueError: as :func:`train_degree_scores`.
     """
-    a, b, label = _checked(a, b, label, n_proteins)
+    a, b, label = checked_pairs(a, b, label, n_proteins)
     positive = _degrees(a, b, label, n_proteins)
     scores: NDArray[np.float64] = np.log1p(positive[a] - label) + np.log1p(positive[b] - label)
     return scores
@@ -79,9 +79,14 @@ def _degrees(
     return np.bincount(ends, weights=weights, minlength=n_proteins).astype(np.int64)
 
 
-def _checked(
+def checked_pairs(
     a: ArrayLike, b: ArrayLike, label: ArrayLike | None, n_proteins: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Proteins and labels (0 where there are none) as arrays (n,) of int64.
+
+    Raises:
+        ValueError: arrays of unequal length, a number outside 0..n_proteins-1, a label other than 0 and 1.
+    """
     a, b = np.asarray(a), np.asarray(b)
     label = np.zeros(a.shape, dtype=np.int64) if label is None else np.asarray(label)
     if a.ndim != 1 or not a.shape == b.shape == label.shape:
