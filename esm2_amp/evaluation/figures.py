@@ -95,7 +95,7 @@ def draw_reliability(name: str, bins: Mapping[str, Sequence[Mapping[str, Any]]],
                 marker="o", markersize=4.5, linewidth=1.3, label=title,
             )  # fmt: skip
         upper.set(ylabel="share that interacts", xlim=(-0.01, 1.01), ylim=(-0.02, 1.02))
-        upper.legend(loc="upper left")
+        figure.legend(loc="outside upper left", ncols=2)
         lower.bar(
             [row["low"] for row in bins[used]], [row["n"] for row in bins[used]],
             width=[row["high"] - row["low"] for row in bins[used]], align="edge", color=MODEL, alpha=0.45,
@@ -121,7 +121,7 @@ def draw_scores(
                 axis.stairs(share, edges, color=colour, linewidth=1.1)
         axis.axvline(threshold, color=INK, linestyle="--", linewidth=0.9, label=f"threshold {threshold:.3f}")
         axis.set(xlabel="predicted probability", ylabel="share of the class", xlim=(-0.01, 1.01))
-        axis.legend(loc="best")
+        figure.legend(loc="outside upper left", ncols=3)
 
     return svg(name, _SQUARE, alt, draw)
 
