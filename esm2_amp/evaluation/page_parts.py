@@ -20,7 +20,7 @@ from esm2_amp.evaluation.figures import (
     draw_roc,
     draw_scores,
 )
-from esm2_amp.evaluation.metrics import calibration_metrics
+from esm2_amp.evaluation.metrics import CALIBRATION_BINS, calibration_metrics
 from esm2_amp.evaluation.page_tables import (
     CLASS_NAMES,
     Numbers,
@@ -140,9 +140,7 @@ def part_of_page(scored: ScoredSet, threshold: float) -> dict[str, Any]:
         "metrics": metrics_table(scored.numbers),
         "clusters": metrics_table(families["cluster"]) if "cluster" in families else None,
         "baselines": [baselines_table(scored.numbers, metric) for metric in ("auroc", "aupr") if whole["baselines"]],
-        "calibration": calibration_table(
-            None if before is None else calibration_metrics(scored.label, before), whole
-        ),
+        "calibration": calibration_table(None if before is None else calibration_metrics(scored.label, before), whole),
         "confusion": confusion(scored.label, scored.probability, threshold),
     }
 
@@ -179,7 +177,7 @@ def _curves(scored: ScoredSet) -> list[Curve]:
 
 
 def _bins(label: NDArray[np.int64], probability: NDArray[np.float64]) -> list[dict[str, Any]]:
-    return [bin_._asdict() for bin_ in reliability_bins(label, probability)]
+    return [bin_._asdict() for bin_ in reliability_bins(label, probability, CALIBRATION_BINS)]
 
 
 def _estimates(scored: ScoredSet) -> str:

@@ -89,7 +89,8 @@ def calibration_table(before: Numbers | None, after: Numbers) -> Table:
     rows = [("the network's own probabilities", before)] if before is not None else []
     rows += [("the probabilities in use", after)]
     return table(
-        ["", "ECE", "Brier score"], [(name, "", [estimate(found, "ece"), estimate(found, "brier")]) for name, found in rows]
+        ["", "ECE", "Brier score"],
+        [(name, "", [estimate(found, "ece"), estimate(found, "brier")]) for name, found in rows],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, make_dataclass
 from typing import Any, TypeVar, get_type_hints
 
@@ -9,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from esm2_amp.errors import InputError
+from esm2_amp.evaluation.intervals import Resampling
 from esm2_amp.features.identity import LongPolicy
 from esm2_amp.models.optimisation import Optimisation
 from esm2_amp.sources.spec import SimulationSpec
@@ -111,6 +113,22 @@ class LoggerConfig:
 
 
 @dataclass
+class ReportConfig:
+    """How confidence intervals are drawn; see ``conf/report``."""
+
+    resamples: int
+    level: float
+    seed: int
+
+    def resampling(self, advance: Callable[[int], object] | None) -> Resampling | None:
+        """Checked; None where no intervals are wanted. ``advance`` is told the resamples done."""
+        at_least(report__resamples=(self.resamples, 0), report__seed=(self.seed, 0))
+        if not 0 < self.level < 1:
+            raise InputError(f"report.level is {self.level}", remedy="Give a share between 0 and 1, as 0.95.")
+        return Resampling(self.resamples, self.seed, self.level, advance) if self.resamples else None
+
+
+@dataclass
 class TrainConfig:
     """``conf/train.yaml``."""
 
@@ -120,6 +138,7 @@ class TrainConfig:
     trainer: TrainerConfig
     logger: LoggerConfig
     features: FeaturesConfig
+    report: ReportConfig
     seed: int
     run_dir: str | None
     resume: bool
@@ -127,6 +146,8 @@ class TrainConfig:
     patience: int
     batch_size: int
     calibration: str
+    partner_shuffle: bool
+    control: str | None
 
 
 @dataclass
@@ -135,11 +156,30 @@ class PredictConfig:
 
     encoder: EncoderConfig
     features: FeaturesConfig
+    report: ReportConfig
     pairs: str
     fasta: str
     checkpoint: str
     output: str | None
     batch_size: int
+    train_pairs: str | None
+
+
+@dataclass
+class EvaluateConfig:
+    """``conf/evaluate.yaml``."""
+
+    report: ReportConfig
+    scores: Any
+    against: Any
+    train_pairs: str | None
+    val_scores: Any
+    against_val: Any
+    threshold: float | None
+    calibration: str
+    fasta: str | None
+    store: str | None
+    output: str | None
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from esm2_amp import __version__
 from esm2_amp.data.dataset import PairDataset
-from esm2_amp.evaluation.baselines import degree_oracle_scores, degree_ratio_scores
 from esm2_amp.evaluation.calibration import Calibration, fit_calibration
-from esm2_amp.evaluation.figures import draw_curves, draw_history
 from esm2_amp.evaluation.metrics import (
     best_threshold,
     calibration_metrics,
@@ -21,25 +20,40 @@ from esm2_amp.evaluation.metrics import (
     pair_classes,
     ranking_metrics,
 )
+from esm2_amp.evaluation.page import Page
+from esm2_amp.evaluation.page_parts import ScoredSet
+from esm2_amp.evaluation.shuffles import shuffled_partners
 from esm2_amp.features.store import FeatureStore
 from esm2_amp.io.resolve import PairTable
+from esm2_amp.models.checkpoint import ModelCard
 from esm2_amp.models.network import PairNetwork
 from esm2_amp.models.predictor import score
-from esm2_amp.tasks.console import progress, say, show_table
+from esm2_amp.tasks.config import TrainConfig
+from esm2_amp.tasks.console import progress, say
+from esm2_amp.tasks.controls import CONTROLS
+from esm2_amp.tasks.reporting import (
+    Known,
+    Pairs,
+    Scored,
+    mean_vectors,
+    measured,
+    model_provenance,
+    own_provenance,
+    show_sets,
+    write_page,
+)
 from esm2_amp.tasks.run_folder import write_table
 from esm2_amp.tasks.training_data import TrainingData
-
-CLASS_NAMES = {"all": "all", "C1": "C1, both seen", "C2": "C2, one seen", "C3": "C3, none seen"}
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """One measured split: its pairs, their classes, the network's logits and the calibrated probabilities."""
+    """One measured split: its pairs, the network's logits, and everything measured of the calibrated probabilities."""
 
     table: PairTable
-    classes: NDArray[np.str_]
     logits: NDArray[np.float64]
-    probability: NDArray[np.float64]
+    classes: NDArray[np.str_]
+    scored: ScoredSet
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,34 +69,78 @@ class Measurement:
     splits: dict[str, Split]
     metrics: dict[str, Any]
 
+    @property
+    def brief(self) -> dict[str, Any]:
+        """The metrics without intervals and what else makes them long: for the model's card."""
+        return {name: value for name, value in self.metrics.items() if name != "evaluation"}
 
-def measure(
-    network: PairNetwork, store: FeatureStore, data: TrainingData, batch_size: int, calibration: str
-) -> Measurement:
+
+def measure(network: PairNetwork, store: FeatureStore, data: TrainingData, config: TrainConfig) -> Measurement:
     """Score validation and test pairs once; calibrate on validation, then choose the best threshold by MCC there."""
     tables = {name: table for name, table in data.tables().items() if name != "train"}
-    logits = {name: _score(network, store, table, batch_size, name) for name, table in tables.items()}
-    fitted, fallback = fit_calibration(calibration, logits["val"], tables["val"].label)
+    logits = {name: _score(network, store, table, config.batch_size, name) for name, table in tables.items()}
+    fitted, fallback = fit_calibration(config.calibration, logits["val"], tables["val"].label)
+    probability = {name: fitted.apply(values) for name, values in logits.items()}
+    threshold = best_threshold(tables["val"].label, probability["val"])
+    numbers, known = _known(data, store)
     seen = {protein.key for protein in data.train.proteins}
     splits = {}
     for name, table in tables.items():
         keys = np.array([protein.key for protein in table.proteins])
         classes = pair_classes(keys[table.a], keys[table.b], seen)
-        splits[name] = Split(table, classes, logits[name], fitted.apply(logits[name]))
-    threshold = best_threshold(tables["val"].label, splits["val"].probability)
-    metrics: dict[str, Any] = {"threshold": threshold}
-    for name, split in splits.items():
-        metrics[name] = metrics_by_class(split.table.label, split.probability, split.classes, threshold)
-    metrics["calibration"] = fitted.to_dict() | {name: _before_and_after(split) for name, split in splits.items()}
-    metrics["baselines"] = {name: _baselines(data.train, split) for name, split in splits.items()}
+        before = None if fitted.method == "none" else Calibration("none").apply(logits[name])
+        scored = Scored(name, _pairs(table, numbers), probability[name], before, classes)
+        splits[name] = Split(table, logits[name], classes, measured(scored, known, threshold, config.report))
+    metrics = {"threshold": threshold} | _as_json(splits, fitted, threshold)
+    if config.partner_shuffle:
+        name = list(tables)[-1]
+        metrics["partner_shuffle"] = {name: _partner_shuffle(network, store, tables[name], config)}
     return Measurement(fitted, fallback, threshold, splits, metrics)
 
 
-def _before_and_after(split: Split) -> dict[str, Any]:
-    """Brier score and calibration error of the network's own probabilities and of the calibrated ones."""
-    own = Calibration("none").apply(split.logits)
-    both = {"before": own, "after": split.probability}
-    return {when: calibration_metrics(split.table.label, probability) for when, probability in both.items()}
+def _known(data: TrainingData, store: FeatureStore) -> tuple[dict[str, int], Known]:
+    """A number for each sequence of any split, and what the baselines know of them."""
+    numbers: dict[str, int] = {}
+    for protein in data.proteins:
+        numbers.setdefault(protein.key, len(numbers))
+    return numbers, Known(len(numbers), _pairs(data.train, numbers), mean_vectors(store, list(numbers)))
+
+
+def _pairs(table: PairTable, numbers: dict[str, int]) -> Pairs:
+    to = np.array([numbers[protein.key] for protein in table.proteins])
+    return Pairs(to[table.a], to[table.b], table.label.astype(np.int64))
+
+
+def _as_json(splits: dict[str, Split], fitted: Calibration, threshold: float) -> dict[str, Any]:
+    """Metrics by split and class, calibration before and after, the baselines' ranking, and the whole evaluation."""
+    found: dict[str, Any] = {}
+    calibration: dict[str, Any] = fitted.to_dict()
+    baselines: dict[str, Any] = {}
+    for name, split in splits.items():
+        label, scored = split.table.label, split.scored
+        found[name] = metrics_by_class(label, scored.probability, split.classes, threshold)
+        both = {"before": Calibration("none").apply(split.logits), "after": scored.probability}
+        calibration[name] = {when: calibration_metrics(label, values) for when, values in both.items()}
+        baselines[name] = {
+            baseline: {
+                kind: {metric: numbers["baselines"][baseline][metric] for metric in ("auroc", "aupr")}
+                for kind, numbers in scored.numbers.items()
+            }
+            for baseline in scored.baselines
+        }
+    evaluation = {name: split.scored.summary for name, split in splits.items()}
+    return {**found, "calibration": calibration, "baselines": baselines, "evaluation": evaluation}
+
+
+def _partner_shuffle(
+    network: PairNetwork, store: FeatureStore, table: PairTable, config: TrainConfig
+) -> dict[str, float | int | None]:
+    """Ranking of the same network on the same pairs with each second protein exchanged for one of similar degree."""
+    n_proteins = len(table.proteins)
+    degrees = np.bincount(table.a, minlength=n_proteins) + np.bincount(table.b, minlength=n_proteins)
+    b = shuffled_partners(table.a, table.b, n_proteins, degrees, config.report.seed).astype(table.b.dtype)
+    logits = _score(network, store, replace(table, b=b), config.batch_size, "shuffled partners")
+    return ranking_metrics(table.label, logits)
 
 
 def _score(
@@ -96,46 +154,14 @@ def _score(
         return score(network, dataset, max(batch_size, 256), device, advance)
 
 
-def _baselines(train: PairTable, split: Split) -> dict[str, dict[str, Any]]:
-    """AUROC and AUPR of the degree baselines, per class."""
-    number: dict[str, int] = {}
-    for table in (train, split.table):
-        for protein in table.proteins:
-            number.setdefault(protein.key, len(number))
-    to = {id(table): np.array([number[p.key] for p in table.proteins]) for table in (train, split.table)}
-    t, s = to[id(train)], to[id(split.table)]
-    a, b = s[split.table.a], s[split.table.b]
-    scores = {
-        "degree in training": degree_ratio_scores(t[train.a], t[train.b], train.label, a, b, len(number)),
-        "degree oracle": degree_oracle_scores(a, b, split.table.label, len(number)),
-    }
-    found: dict[str, dict[str, Any]] = {}
-    for name, values in scores.items():
-        found[name] = {"all": ranking_metrics(split.table.label, values)}
-        for kind in np.unique(split.classes):
-            here = split.classes == kind
-            found[name][str(kind)] = ranking_metrics(split.table.label[here], values[here])
-    return found
-
-
 def show_measurement(result: Measurement, data: TrainingData) -> None:
-    """Print the table: every split and class, baselines beside the model."""
-    columns = ["", "pairs", "AUROC", "AUPR", "MCC", "F1", "Brier", "ECE"]
-    keys = ["n", "auroc", "aupr", "mcc", "f1", "brier", "ece"]
-    rows = []
-    for split in result.splits:
-        for kind, metrics in result.metrics[split].items():
-            rows.append([f"{split} {CLASS_NAMES[kind]}", *(_number(metrics[key]) for key in keys)])
-            for name, per_class in result.metrics["baselines"][split].items():
-                values = per_class[kind]
-                rows.append([f"  {name}", "", _number(values["auroc"]), _number(values["aupr"]), *[""] * 4])
-    show_table(f"{data.name}{' (simulated data)' if data.simulated else ''}", columns, rows)
-    say(_calibration_sentence(result))
-    say(
-        f"MCC and F1 at the threshold {result.threshold:.3f}, chosen on validation; more in metrics.json.\n"
-        "'degree in training' knows only how often a protein was seen interacting; 'degree oracle' reads the other\n"
-        "labels of the same set: no model, but what the set gives away. A result worth its name stands clear of both."
+    """Print the table: every split and class, the best baseline beside the model."""
+    show_sets(
+        f"{data.name}{' (simulated data)' if data.simulated else ''}",
+        [split.scored for split in result.splits.values()],
     )
+    say(_calibration_sentence(result))
+    say(f"MCC and F1 at the threshold {result.threshold:.3f}, chosen on validation; more in report.html, metrics.json.")
 
 
 def _calibration_sentence(result: Measurement) -> str:
@@ -146,18 +172,14 @@ def _calibration_sentence(result: Measurement) -> str:
     return f"Probabilities are calibrated ({result.calibration.method}, fitted on validation); ECE by it: {errors}."
 
 
-def _number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return str(value) if isinstance(value, int) else f"{value:.3f}"
-
-
-def write_measurement(folder: Path, result: Measurement, history: list[dict[str, float]]) -> None:
-    """``predictions/*.tsv``, ``metrics.csv`` and ``figures/*.png``."""
+def write_measurement(folder: Path, result: Measurement) -> None:
+    """``predictions/*.tsv`` and ``metrics.csv``."""
     flat = []
     for name, split in result.splits.items():
         ids = [protein.id for protein in split.table.proteins]
-        rows = zip(split.table.a, split.table.b, split.table.label, split.probability, split.classes, strict=True)
+        rows = zip(
+            split.table.a, split.table.b, split.table.label, split.scored.probability, split.classes, strict=True
+        )
         write_table(
             folder / "predictions" / f"{name}.tsv",
             ["protein_a", "protein_b", "label", "probability", "class"],
@@ -166,8 +188,30 @@ def write_measurement(folder: Path, result: Measurement, history: list[dict[str,
         for kind, metrics in result.metrics[name].items():
             flat += [[name, kind, key, value] for key, value in metrics.items()]
     write_table(folder / "metrics.csv", ["split", "class", "metric", "value"], flat)
-    (folder / "figures").mkdir(exist_ok=True)
-    draw_history(history, folder / "figures" / "history.png")
-    last = list(result.splits)[-1]
-    curves = {f"{last} all": result.splits[last]}
-    draw_curves({k: (s.table.label, s.probability) for k, s in curves.items()}, folder / "figures" / "curves.png")
+
+
+def write_report(
+    folder: Path, result: Measurement, card: ModelCard, history: list[dict[str, float]], config: TrainConfig
+) -> None:
+    """``report.html``: the last split first, then validation."""
+    training = card.training
+    control = training["control"]
+    banner = f"A control, no result: trained on {CONTROLS[control]}." if control else None
+    if banner is None and training["simulated"]:
+        banner = "Simulated data: no biology."
+    write_page(
+        folder / "report.html",
+        Page(
+            title=f"{card.network} on {training['name']}",
+            subtitle=f"{folder.name}, seed {training['seed']}, {training['epochs']} epochs",
+            banner=banner,
+            sets=[split.scored for split in reversed(result.splits.values())],
+            threshold=result.threshold,
+            threshold_from="The highest Matthews correlation on the validation pairs.",
+            calibration=_calibration_sentence(result),
+            shuffled=next(iter(result.metrics.get("partner_shuffle", {}).values()), None),
+            history=history,
+            provenance=[("run", str(folder)), *model_provenance(card), *own_provenance(config.report)],
+            version=__version__,
+        ),
+    )

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 import shutil
 import sys
 import time
 from dataclasses import asdict
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -31,6 +29,7 @@ from esm2_amp.models.networks import network_class
 from esm2_amp.models.training import Fit, History, fit, standardise
 from esm2_amp.tasks.config import TrainConfig, at_least, typed
 from esm2_amp.tasks.console import log, say, start_logging, stop_logging_to_files
+from esm2_amp.tasks.controls import CONTROLS, check_control, with_control
 from esm2_amp.tasks.embedding import (
     IS_CHILD,
     EncoderChoice,
@@ -39,7 +38,8 @@ from esm2_amp.tasks.embedding import (
     set_threads,
     store_folder,
 )
-from esm2_amp.tasks.measuring import Measurement, measure, show_measurement, write_measurement
+from esm2_amp.tasks.measuring import Measurement, measure, show_measurement, write_measurement, write_report
+from esm2_amp.tasks.reporting import versions
 from esm2_amp.tasks.run_folder import HistoryFile, open_run
 from esm2_amp.tasks.training_data import TrainingData, read_training_data
 
@@ -49,10 +49,11 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     config = typed(TrainConfig, cfg)
     start_logging()
     check(config)
-    data = read_training_data(config.data)
+    data = with_control(read_training_data(config.data), config.control, config.seed)
     choice = EncoderChoice(config.encoder, config.features)
     network = build_network(config, choice.identity.width)
-    with open_run(config.run_dir, config.model.name, cfg, resume=config.resume, child=IS_CHILD) as folder:
+    name = config.model.name if config.control is None else f"{config.model.name}-control-{config.control}"
+    with open_run(config.run_dir, name, cfg, resume=config.resume, child=IS_CHILD) as folder:
         try:
             if IS_CHILD:
                 log.setLevel(logging.WARNING)  # the first process speaks for all
@@ -71,12 +72,15 @@ def _train_in(
     outcome = train_network(config, network, data, store, folder)
     if IS_CHILD:
         return {}
-    result = measure(network, store, data, config.batch_size, config.calibration)
+    result = measure(network, store, data, config)
     if result.fallback is not None:
         log.warning("Not calibrated, the probabilities are the network's own: in validation, %s.", result.fallback)
     write_run(folder, config, network, choice, data, outcome, result)
     show_measurement(result, data)
-    say(f"Run folder: {folder}\nModel:      {folder / 'model'}   (python predict.py checkpoint={folder / 'model'})")
+    if config.control is not None:
+        say(f"A control, no result: trained on {CONTROLS[config.control]}.")
+    say(f"Run folder: {folder}\nReport:     {folder / 'report.html'}")
+    say(f"Model:      {folder / 'model'}   (python predict.py checkpoint={folder / 'model'})")
     return result.metrics
 
 
@@ -95,6 +99,8 @@ def check(config: TrainConfig) -> None:
     if config.calibration not in METHODS:
         raise InputError(f"calibration is {config.calibration!r}", remedy=f"Use {', '.join(METHODS)}.")
     check_features(config.features)
+    check_control(config.control)
+    config.report.resampling(None)
     network_class(config.model.name)
     config.model.optimizer.settings()
     logger_of(config.logger.name, None)
@@ -206,8 +212,8 @@ def write_run(
     outcome: Fit,
     result: Measurement,
 ) -> None:
-    """Predictions, figures, the model folder, and last of all ``metrics.json``, which marks the run as finished."""
-    write_measurement(folder, result, HistoryFile(folder / "history.csv").rows())
+    """Predictions, the model folder, the report, and last ``metrics.json``, which marks the run as finished."""
+    write_measurement(folder, result)
     card = ModelCard(
         network=config.model.name,
         hyper=asdict(network.hyper),
@@ -221,26 +227,28 @@ def write_run(
         training={
             **data.provenance(),
             "seed": config.seed,
+            "control": config.control,
             "epochs": outcome.epochs,
             "best_epoch": outcome.best_epoch,
             "standardise": config.model.standardise,
             "batch_size": config.batch_size,
             "optimizer": asdict(config.model.optimizer),
         },
-        metrics=result.metrics,
+        metrics=result.brief,
         versions=versions(),
     )
     shutil.rmtree(folder / "model", ignore_errors=True)  # of this run, killed before metrics.json
     save_model(folder / "model", network, card, [protein.key for protein in data.train.proteins])
+    write_report(folder, result, card, HistoryFile(folder / "history.csv").rows(), config)
     issues = {name: count_issues(table.issues) for name, table in data.tables().items()}
-    summary = {**result.metrics, "fit": asdict(outcome), "issues": issues, "data": data.provenance()}
+    summary = {
+        **result.metrics,
+        "fit": asdict(outcome),
+        "control": config.control,
+        "issues": issues,
+        "data": data.provenance(),
+    }
     write_json(folder / "metrics.json", summary)
-
-
-def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
-    packages = ("esm2-amp", "torch", "pytorch-lightning", "transformers", "numpy")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
 logging.getLogger("torch.distributed").setLevel(logging.ERROR)

@@ -1,0 +1,168 @@
+"""What train, predict and evaluate share when they measure: baselines, the summary, the console table, the page."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esm2_amp.evaluation.baselines import (
+    additive_scores,
+    degree_oracle_scores,
+    degree_ratio_scores,
+    nearest_pair_scores,
+    train_degree_scores,
+)
+from esm2_amp.evaluation.page import Page, render
+from esm2_amp.evaluation.page_parts import ScoredSet, best_baseline
+from esm2_amp.evaluation.page_tables import CLASS_NAMES, interval, number
+from esm2_amp.evaluation.summary import count_resamples, summarise
+from esm2_amp.features.store import FeatureStore
+from esm2_amp.io.atomic import atomic_text
+from esm2_amp.layout import MEAN
+from esm2_amp.models.checkpoint import ModelCard
+from esm2_amp.tasks.config import ReportConfig
+from esm2_amp.tasks.console import log, progress, show_table
+
+Floats = NDArray[np.float64]
+
+
+class Pairs(NamedTuple):
+    """Labelled pairs: ``a`` and ``b`` (n,) numbers of proteins, ``label`` (n,) 0 or 1."""
+
+    a: NDArray[np.int64]
+    b: NDArray[np.int64]
+    label: NDArray[np.int64]
+
+
+class Scored(NamedTuple):
+    """Pairs with their probabilities; ``before`` and ``classes`` as in :class:`ScoredSet`."""
+
+    name: str
+    pairs: Pairs
+    probability: Floats
+    before: Floats | None
+    classes: NDArray[np.str_] | None
+
+
+class Known(NamedTuple):
+    """What is known besides the pairs: ``n_proteins``, the training pairs, (n_proteins, D) vectors; None: not known."""
+
+    n_proteins: int
+    train: Pairs | None
+    vectors: NDArray[np.float32] | None
+
+
+def baseline_scores(pairs: Pairs, known: Known) -> dict[str, Floats]:
+    """Scores (n,) of every baseline that can be had: the oracle always, the others as far as more is known."""
+    scores = {"degree oracle": degree_oracle_scores(*pairs, known.n_proteins)}
+    train, vectors = known.train, known.vectors
+    if train is None:
+        return scores
+    scores["degree in training"] = train_degree_scores(train.a, train.b, pairs.a, pairs.b, known.n_proteins)
+    scores["positive ratio in training"] = degree_ratio_scores(*train, pairs.a, pairs.b, known.n_proteins)
+    if vectors is not None:
+        scores["additive model"] = additive_scores(*train, pairs.a, pairs.b, vectors)
+        with progress("nearest training pairs", "pairs") as (begin, advance):
+            begin(2 * len(pairs.a))
+            scores["nearest training pair"] = nearest_pair_scores(*train, pairs.a, pairs.b, vectors, advance)
+    return scores
+
+
+def mean_vectors(store: FeatureStore, keys: Sequence[str]) -> NDArray[np.float32]:
+    """(len(keys), D) mean tokens of sequences that the store holds."""
+    return store.gather(store.find(keys), MEAN.stored)[:, 0].astype(np.float32)
+
+
+def measured(scored: Scored, known: Known, threshold: float, report: ReportConfig) -> ScoredSet:
+    """Every number of a set of scored pairs, and what the page draws of it."""
+    baselines = baseline_scores(scored.pairs, known)
+    groups = {} if scored.classes is None else {"protein": scored.classes}
+    with progress(f"intervals of {scored.name}", "resamples") as (begin, advance):
+        begin(count_resamples(groups, baselines, report.resamples))
+        summary = summarise(
+            *scored.pairs,
+            scored.probability,
+            groups,
+            threshold,
+            baselines,
+            n_proteins=known.n_proteins,
+            resampling=report.resampling(advance),
+        )
+    return ScoredSet(
+        scored.name, scored.pairs.label, scored.probability, scored.before, scored.classes, baselines, summary
+    )
+
+
+def show_sets(title: str, sets: Iterable[ScoredSet]) -> None:
+    """Print every set and class on a line, its best baseline beside it; then the warnings."""
+    columns = ["", "pairs", "AUROC", "interval", "AUPR", "MCC", "F1", "Brier", "ECE", "best baseline", "its AUROC"]
+    keys = ["aupr", "mcc", "f1", "brier", "ece"]
+    rows, warnings = [], list[str]()
+    for scored in sets:
+        for name, found in scored.numbers.items():
+            best = best_baseline(found) or ("-", None)
+            cells = [number(found["n"]), number(found["auroc"]), interval(found, "auroc")]
+            cells += [number(found[key]) for key in keys]
+            rows.append([f"{scored.name} {CLASS_NAMES.get(name, name)}", *cells, best[0], number(best[1])])
+        warnings += [f"{scored.name}: {text}" for text in scored.summary["warnings"]]
+    show_table(title, columns, rows)
+    for text in warnings:
+        log.warning(text)
+
+
+def write_page(path: Path, page: Page) -> None:
+    """Write the page, atomically."""
+    text = render(page)
+    with atomic_text(path) as stream:
+        stream.write(text)
+
+
+def model_provenance(card: ModelCard) -> list[tuple[str, str]]:
+    """Names and values that say what a model is and what it was trained on."""
+    training = dict(card.training)
+    files = training.pop("files", {})
+    rows = [
+        ("encoder", str(card.identity)),
+        ("encoder weights", f"SHA-256 {card.identity.sha256}"),
+        ("encoder revision", str(card.encoder_source["revision"] or "-")),
+        ("tokens", ", ".join(card.tokens)),
+        ("long proteins", str(card.long_policy)),
+        ("network", f"{card.network} {json.dumps(card.hyper)}"),
+        ("calibration", card.calibration["method"]),
+    ]
+    for split, listed in files.items():
+        rows += [(f"training data: {split}", f"{each['file']}, SHA-256 {each['sha256']}") for each in listed]
+    rows += [(f"training: {name.replace('_', ' ')}", _plain(value)) for name, value in training.items()]
+    return rows + [("versions at training", _plain(card.versions))]
+
+
+def own_provenance(report: ReportConfig) -> list[tuple[str, str]]:
+    """When and with what the numbers were made."""
+    drawn = (
+        f"{report.resamples} of the proteins, seed {report.seed}, level {report.level}" if report.resamples else "none"
+    )
+    return [
+        ("resamples", drawn),
+        ("versions", _plain(versions())),
+        ("date", time.strftime("%Y-%m-%d %H:%M %z")),
+    ]
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers depend on."""
+    packages = ("esm2-amp", "torch", "pytorch-lightning", "transformers", "numpy", "scikit-learn")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_plain(inner)}" for name, inner in value.items())
+    return "-" if value is None else str(value)
