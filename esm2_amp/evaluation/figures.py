@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from esm2_amp.evaluation.calibration import ReliabilityBin
 from esm2_amp.evaluation.svg import FIFTH, FOURTH, INK, MODEL, MUTED, SECOND, SIXTH, THIRD, svg, thinned
 
 CURVE_POINTS = 2000
@@ -67,42 +68,50 @@ def draw_precision_recall(name: str, curves: Sequence[Curve], alt: str) -> str:
 
 
 def _line(
-    axis: Axes, title: str, points: tuple[NDArray[np.float64], NDArray[np.float64]], style: tuple[str, str, float]
+    axis: Axes,
+    title: str,
+    points: tuple[NDArray[np.float64], NDArray[np.float64]],
+    style: tuple[str, str, float],
+    marker: str = "",
 ) -> None:
     colour, line, width = style
-    axis.plot(*points, color=colour, linestyle=line, linewidth=width, label=title)
+    axis.plot(*points, color=colour, linestyle=line, linewidth=width, marker=marker, markersize=4, label=title)
 
 
-def draw_reliability(name: str, bins: Mapping[str, Sequence[Mapping[str, Any]]], alt: str) -> str:
+def draw_reliability(name: str, bins: Mapping[str, Sequence[ReliabilityBin]], alt: str) -> str:
     """Observed share of positives over predicted probability, above how many pairs each bin holds.
 
     Args:
         name: see :func:`~esm2_amp.evaluation.svg.svg`.
-        bins: by title (at most two), the last one the probabilities in use: ``low``, ``high``, ``n``,
-            ``mean_probability`` and ``positive_share`` (both None where n is 0) of each bin.
+        bins: by title, at most two; the last one those of the probabilities in use.
         alt: see :func:`~esm2_amp.evaluation.svg.svg`.
     """
 
     def draw(figure: Figure) -> None:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         upper.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8)
-        used = list(bins)[-1]
-        for title, rows in bins.items():
-            held = [row for row in rows if row["n"]]
-            upper.plot(
-                [row["mean_probability"] for row in held], [row["positive_share"] for row in held],
-                color=MODEL if title == used else MUTED, linestyle="-" if title == used else ":",
-                marker="o", markersize=4.5, linewidth=1.3, label=title,
-            )  # fmt: skip
+        *before, (title, used) = bins.items()
+        for other, rows in before:
+            _reliability_line(upper, other, rows, (MUTED, ":", 1.0))
+        _reliability_line(upper, title, used, (MODEL, "-", 1.4))
+        for row in used:
+            if row.interval is not None:
+                upper.plot([row.predicted] * 2, row.interval, color=MODEL, linewidth=1.0)
         upper.set(ylabel="share that interacts", xlim=(-0.01, 1.01), ylim=(-0.02, 1.02))
-        figure.legend(loc="outside upper left", ncols=2)
         lower.bar(
-            [row["low"] for row in bins[used]], [row["n"] for row in bins[used]],
-            width=[row["high"] - row["low"] for row in bins[used]], align="edge", color=MODEL, alpha=0.45,
+            [row.low for row in used], [row.n for row in used],
+            width=[row.high - row.low for row in used], align="edge", color=MODEL, alpha=0.45,
         )  # fmt: skip
         lower.set(xlabel="predicted probability", ylabel="pairs")
+        figure.legend(loc="outside upper left", ncols=2)
 
     return svg(name, _SQUARE, alt, draw)
+
+
+def _reliability_line(axis: Axes, title: str, rows: Sequence[ReliabilityBin], style: tuple[str, str, float]) -> None:
+    held = [(row.predicted, row.observed) for row in rows if row.n]
+    points = np.array(held, dtype=np.float64).T
+    _line(axis, title, (points[0], points[1]), style, marker="o")
 
 
 def draw_scores(

@@ -119,8 +119,8 @@ def part_of_page(scored: ScoredSet, threshold: float) -> dict[str, Any]:
     whole = scored.numbers["all"]
     curves = [] if scored.one_class else _curves(scored)
     told = f"AUROC {number(whole['auroc'])}, AUPR {number(whole['aupr'])}"
-    bins = {} if before is None else {"before": _bins(scored.label, before)}
-    bins |= {"in use": _bins(scored.label, scored.probability)}
+    bins = {} if before is None else {"before": reliability_bins(scored.label, before, CALIBRATION_BINS)}
+    bins |= {"in use": reliability_bins(scored.label, scored.probability, CALIBRATION_BINS)}
     pictures = {
         "roc": curves and draw_roc(f"{scored.name} roc", curves, f"ROC curves of {scored.name}: {told}."),
         "pr": curves
@@ -174,10 +174,6 @@ def _curves(scored: ScoredSet) -> list[Curve]:
     if (best := best_baseline(scored.numbers["all"])) is not None:
         curves.append(Curve(f"baseline: {best[0]}", label, scored.baselines[best[0]]))
     return curves
-
-
-def _bins(label: NDArray[np.int64], probability: NDArray[np.float64]) -> list[dict[str, Any]]:
-    return [bin_._asdict() for bin_ in reliability_bins(label, probability, CALIBRATION_BINS)]
 
 
 def _estimates(scored: ScoredSet) -> str:

@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Callable
 from html import escape
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -19,7 +20,7 @@ _THEME = {
 }  # fmt: skip
 """Colours as drawn, and as the page's style sheet calls them."""
 INK, LINE, MUTED, MODEL, SECOND, THIRD, FOURTH, FIFTH, SIXTH = _THEME
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 9.5,
     "axes.grid": True,

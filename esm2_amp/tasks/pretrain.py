@@ -33,8 +33,7 @@ from esm2_amp.models.training import History
 from esm2_amp.tasks.config import PretrainConfig, at_least, typed
 from esm2_amp.tasks.console import log, say, start_logging, stop_logging_to_files
 from esm2_amp.tasks.embedding import set_threads
-from esm2_amp.tasks.run_folder import HistoryFile, read_json
-from esm2_amp.tasks.train import versions
+from esm2_amp.tasks.run_folder import HistoryFile, read_json, versions
 
 _FEW_PRIMITIVES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
 """oneDNN keeps compiled code for its last 1,024 shapes; batches of many lengths made that several gigabytes."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import platform
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +28,7 @@ from esm2_amp.layout import MEAN
 from esm2_amp.models.checkpoint import ModelCard
 from esm2_amp.tasks.config import ReportConfig
 from esm2_amp.tasks.console import log, progress, show_table
+from esm2_amp.tasks.run_folder import versions
 
 Floats = NDArray[np.float64]
 
@@ -154,12 +153,6 @@ def own_provenance(report: ReportConfig) -> list[tuple[str, str]]:
         ("versions", _plain(versions())),
         ("date", time.strftime("%Y-%m-%d %H:%M %z")),
     ]
-
-
-def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
-    packages = ("esm2-amp", "torch", "pytorch-lightning", "transformers", "numpy", "scikit-learn")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
 def _plain(value: Any) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import os
+import platform
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +176,9 @@ class HistoryFile:
 def read_json(path: Path) -> Any:
     """Read one of our own JSON files."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers depend on."""
+    packages = ("esm2-amp", "torch", "pytorch-lightning", "transformers", "numpy", "scikit-learn")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}

@@ -39,8 +39,7 @@ from esm2_amp.tasks.embedding import (
     store_folder,
 )
 from esm2_amp.tasks.measuring import Measurement, measure, show_measurement, write_measurement, write_report
-from esm2_amp.tasks.reporting import versions
-from esm2_amp.tasks.run_folder import HistoryFile, open_run
+from esm2_amp.tasks.run_folder import HistoryFile, open_run, versions
 from esm2_amp.tasks.training_data import TrainingData, read_training_data
 
 
