@@ -30,6 +30,7 @@ from esm2_amp.evaluation.page_tables import (
     metrics_table,
     number,
 )
+from esm2_amp.evaluation.summary import CLEAR_OF_BASELINE
 
 _TILES = {"auroc": "AUROC", "aupr": "AUPR", "mcc": "MCC", "ece": "ECE", "ap_1_10": "AUPR at 1:10"}
 _TELLING = {
@@ -97,11 +98,17 @@ def _reached(found: Numbers) -> str:
     return f"an AUROC of {found['auroc']:.3f}" + (f" ({bounds})" if bounds else "")
 
 
+def is_clear(found: Numbers) -> bool:
+    """Whether the AUROC stands clear of every baseline's; see the warnings of the summary."""
+    best = best_baseline(found)
+    return found["auroc"] is None or best is None or found["auroc"] - best[1] >= CLEAR_OF_BASELINE
+
+
 def verdict(scored: ScoredSet) -> str | None:
     """A sentence where the model stands clear of every baseline in every class; None where there is a warning."""
-    if scored.summary["warnings"] or not scored.numbers["all"]["baselines"] or scored.one_class:
+    if scored.summary["warnings"] or best_baseline(scored.numbers["all"]) is None or scored.one_class:
         return None
-    return "In every class of pairs the AUROC is at least 0.02 above that of every baseline."
+    return f"In every class of pairs the AUROC is at least {CLEAR_OF_BASELINE} above that of every baseline."
 
 
 def tiles(scored: ScoredSet) -> list[dict[str, str]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from esm2_amp.errors import InputError
 from esm2_amp.evaluation.shuffles import rewired, shuffled_labels
@@ -38,3 +40,10 @@ def with_control(data: TrainingData, control: str | None, seed: int) -> Training
         log.warning("%d positive pairs stay as they are: no exchange was found for them.", new.unswapped)
     pairs = replace(train, a=new.a.astype(train.a.dtype), b=new.b.astype(train.b.dtype))
     return replace(data, train=pairs)
+
+
+def banner_of(training: Mapping[str, Any]) -> str | None:
+    """What must not be overlooked about a model trained so; ``training`` is that of its card."""
+    if control := training.get("control"):
+        return f"A control, no result: the model was trained on {CONTROLS.get(control, control)}."
+    return "Simulated data: these numbers say nothing about biology." if training["simulated"] else None

@@ -16,7 +16,6 @@ from esm2_amp.evaluation.calibration import Calibration, fit_calibration
 from esm2_amp.evaluation.metrics import (
     best_threshold,
     calibration_metrics,
-    metrics_by_class,
     pair_classes,
     ranking_metrics,
 )
@@ -30,7 +29,7 @@ from esm2_amp.models.network import PairNetwork
 from esm2_amp.models.predictor import score
 from esm2_amp.tasks.config import TrainConfig
 from esm2_amp.tasks.console import progress, say
-from esm2_amp.tasks.controls import CONTROLS
+from esm2_amp.tasks.controls import banner_of
 from esm2_amp.tasks.reporting import (
     Known,
     Pairs,
@@ -39,6 +38,7 @@ from esm2_amp.tasks.reporting import (
     measured,
     model_provenance,
     own_provenance,
+    plain_metrics,
     show_sets,
     write_page,
 )
@@ -91,7 +91,7 @@ def measure(network: PairNetwork, store: FeatureStore, data: TrainingData, confi
         before = None if fitted.method == "none" else Calibration("none").apply(logits[name])
         scored = Scored(name, _pairs(table, numbers), probability[name], before, classes)
         splits[name] = Split(table, logits[name], classes, measured(scored, known, threshold, config.report))
-    metrics = {"threshold": threshold} | _as_json(splits, fitted, threshold)
+    metrics = {"threshold": threshold} | _as_json(splits, fitted)
     if config.partner_shuffle:
         name = list(tables)[-1]
         metrics["partner_shuffle"] = {name: _partner_shuffle(network, store, tables[name], config)}
@@ -111,14 +111,14 @@ def _pairs(table: PairTable, numbers: dict[str, int]) -> Pairs:
     return Pairs(to[table.a], to[table.b], table.label.astype(np.int64))
 
 
-def _as_json(splits: dict[str, Split], fitted: Calibration, threshold: float) -> dict[str, Any]:
+def _as_json(splits: dict[str, Split], fitted: Calibration) -> dict[str, Any]:
     """Metrics by split and class, calibration before and after, the baselines' ranking, and the whole evaluation."""
     found: dict[str, Any] = {}
     calibration: dict[str, Any] = fitted.to_dict()
     baselines: dict[str, Any] = {}
     for name, split in splits.items():
         label, scored = split.table.label, split.scored
-        found[name] = metrics_by_class(label, scored.probability, split.classes, threshold)
+        found[name] = {kind: plain_metrics(numbers) for kind, numbers in scored.numbers.items()}
         both = {"before": Calibration("none").apply(split.logits), "after": scored.probability}
         calibration[name] = {when: calibration_metrics(label, values) for when, values in both.items()}
         baselines[name] = {
@@ -195,16 +195,12 @@ def write_report(
 ) -> None:
     """``report.html``: the last split first, then validation."""
     training = card.training
-    control = training["control"]
-    banner = f"A control, no result: trained on {CONTROLS[control]}." if control else None
-    if banner is None and training["simulated"]:
-        banner = "Simulated data: no biology."
     write_page(
         folder / "report.html",
         Page(
             title=f"{card.network} on {training['name']}",
             subtitle=f"{folder.name}, seed {training['seed']}, {training['epochs']} epochs",
-            banner=banner,
+            banner=banner_of(training),
             sets=[split.scored for split in reversed(result.splits.values())],
             threshold=result.threshold,
             threshold_from="The highest Matthews correlation on the validation pairs.",

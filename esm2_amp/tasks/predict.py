@@ -6,24 +6,29 @@ import csv
 import os
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
 from omegaconf import DictConfig
 
+from esm2_amp import __version__
 from esm2_amp.errors import InputError
-from esm2_amp.evaluation.metrics import metrics_by_class, pair_classes
+from esm2_amp.evaluation.page import Page
+from esm2_amp.evaluation.page_parts import ScoredSet
 from esm2_amp.features.store import FeatureStore
 from esm2_amp.io.atomic import atomic_text, write_json
 from esm2_amp.io.fasta import ProteinSet, read_fasta
 from esm2_amp.io.pairs import iter_pairs
+from esm2_amp.io.scores import ScoreCollector, ScoredRow
+from esm2_amp.models.checkpoint import ModelCard
 from esm2_amp.models.predictor import ScoredPair, TrainedModel, check_trained_with, needed_proteins
 from esm2_amp.records import Protein
 from esm2_amp.resources import resolve
 from esm2_amp.tasks.config import EncoderConfig, PredictConfig, at_least, typed
-from esm2_amp.tasks.console import log, progress, say, show_table, start_logging
+from esm2_amp.tasks.console import log, progress, say, start_logging
+from esm2_amp.tasks.controls import CONTROLS, banner_of
 from esm2_amp.tasks.embedding import (
     EncoderChoice,
     check_features,
@@ -32,20 +37,20 @@ from esm2_amp.tasks.embedding import (
     pick_device,
     store_folder,
 )
+from esm2_amp.tasks.reporting import (
+    mean_vectors,
+    measured,
+    model_provenance,
+    own_provenance,
+    plain_metrics,
+    show_sets,
+    write_page,
+)
+from esm2_amp.tasks.scored_pairs import beside_training, identity_of, read_training_pairs, row_notes
+from esm2_amp.tasks.training_data import file_hash
 
 COLUMNS = ("protein_a", "protein_b", "probability", "status")
 _NAMES = (".tsv", ".csv", ".tsv.gz", ".csv.gz")
-
-
-@dataclass
-class Tally:
-    """What is kept of the rows that went by: counts, and of labelled ones label, probability and class."""
-
-    rows: int = 0
-    unscored: int = 0
-    label: list[int] = field(default_factory=list)
-    probability: list[float] = field(default_factory=list)
-    classes: list[str] = field(default_factory=list)
 
 
 def run(cfg: DictConfig) -> Path:
@@ -54,18 +59,32 @@ def run(cfg: DictConfig) -> Path:
     start_logging()
     at_least(batch_size=(config.batch_size, 1))
     check_features(config.features)
+    config.report.resampling(None)
     pairs, fasta = resolve(config.pairs), resolve(config.fasta)
     output = _output(config.output, (pairs, fasta))
     model = TrainedModel(resolve(config.checkpoint))
     model.device = pick_device(config.features.device)
-    seen = model.training_sequences()
+    model.training_sequences()  # read before any work
     proteins = read_fasta(fasta)
     needed = needed_proteins(iter_pairs(pairs), proteins)
+    train = None
+    if config.train_pairs is not None:
+        file = resolve(config.train_pairs)
+        train = read_training_pairs(file, identity_of(proteins))
+        needed = needed_proteins(chain(iter_pairs(pairs), iter_pairs(file)), proteins)
     store = _features(config, model, needed)
     with progress("scoring", "pairs") as (_, advance), atomic_text(output) as stream:
         scored = model.score_rows(iter_pairs(pairs), proteins, store, config.batch_size)
-        tally = _write(scored, stream, output, proteins, seen, advance)
-    _report(tally, output, model)
+        kept, unscored = _write(scored, stream, output, proteins, advance)
+    _tell(model)
+    labelled = kept.pairs("drop", pairs)
+    if len(labelled):
+        name = Path(config.pairs).name
+        seen = model.training_sequences()
+        measurable, known = beside_training(name, labelled, train, seen, partial(mean_vectors, store))
+        found = measured(measurable, known, model.card.threshold, config.report)
+        _write_report(found, labelled.counts, unscored, output, model.card, config)
+    say(f"{labelled.counts['rows']} rows written to {output}; {unscored} could not be scored (see their status).")
     return output
 
 
@@ -100,50 +119,61 @@ def _output(output: str | None, inputs: Iterable[str]) -> Path:
 
 
 def _write(
-    scored: Iterator[ScoredPair],
-    stream: IO[str],
-    output: Path,
-    proteins: ProteinSet,
-    seen: frozenset[str],
-    advance: Any,
-) -> Tally:
+    scored: Iterator[ScoredPair], stream: IO[str], output: Path, proteins: ProteinSet, advance: Any
+) -> tuple[ScoreCollector, int]:
+    """Write every row; keeps the labelled ones by sequence, and counts those that could not be scored."""
     delimiter = "," if ".csv" in output.suffixes else "\t"
     writer = csv.writer(stream, delimiter=delimiter, lineterminator="\n")
     writer.writerow(COLUMNS)
-    tally = Tally()
+    kept, unscored, identity = ScoreCollector(), 0, identity_of(proteins)
     for pair, probability, status in scored:
         writer.writerow((pair.a, pair.b, "" if probability is None else f"{probability:.6g}", status))
-        tally.rows += 1
         advance(1)
-        if probability is None:
-            tally.unscored += 1
-        elif pair.label is not None:
-            tally.label.append(pair.label)
-            tally.probability.append(probability)
-            keys = [protein.key for name in (pair.a, pair.b) if (protein := proteins.get(name)) is not None]
-            tally.classes.append(str(pair_classes(keys[:1], keys[1:], seen)[0]))
-    return tally
+        unscored += probability is None
+        kept.add(ScoredRow(identity(pair.a), identity(pair.b), pair.label, probability, pair.line))
+    return kept, unscored
 
 
-def _report(tally: Tally, output: Path, model: TrainedModel) -> None:
+def _tell(model: TrainedModel) -> None:
+    """What to think of this model's probabilities."""
+    if control := model.card.training.get("control"):
+        log.warning("This model is a control, trained on %s: its probabilities mean nothing.", CONTROLS[control])
     if model.card.training["simulated"]:
         log.warning("This model was trained on simulated proteins: its probabilities mean nothing for real ones.")
     elif (auroc := model.card.metrics.get("val", {}).get("all", {}).get("auroc")) is not None:
         log.info(
             "On its validation pairs this model reached an AUROC of %.3f; 0.5 is guessing, 1 is always right.", auroc
         )
-    if tally.label:
-        metrics = metrics_by_class(
-            np.array(tally.label), np.array(tally.probability), np.array(tally.classes), model.card.threshold
-        )
-        stem = output.name.removesuffix(".gz").removesuffix(".tsv").removesuffix(".csv")
-        file = output.with_name(f"{stem}.metrics.json")
-        write_json(file, {"threshold": model.card.threshold, "unscored": tally.unscored, **metrics})
-        keys = ("n", "auroc", "aupr", "mcc", "f1", "precision", "recall", "accuracy", "brier", "ece")
-        rows = [[kind, *(_cell(values[key]) for key in keys)] for kind, values in metrics.items()]
-        show_table(f"labelled pairs (metrics in {file})", ["class", *keys], rows)
-    say(f"{tally.rows} rows written to {output}; {tally.unscored} could not be scored (see their status).")
 
 
-def _cell(value: float | int | None) -> str:
-    return "-" if value is None else str(value) if isinstance(value, int) else f"{value:.3f}"
+def _write_report(
+    found: ScoredSet, counts: dict[str, int], unscored: int, output: Path, card: ModelCard, config: PredictConfig
+) -> None:
+    """``STEM.metrics.json`` and ``STEM.report.html`` beside the output, and the table."""
+    stem = output.name.removesuffix(".gz").removesuffix(".tsv").removesuffix(".csv")
+    file, page = output.with_name(f"{stem}.metrics.json"), output.with_name(f"{stem}.report.html")
+    about = {"threshold": card.threshold, "unscored": unscored, "rows": counts}
+    by_class = {name: plain_metrics(numbers) for name, numbers in found.numbers.items()}
+    write_json(file, {**about, **by_class, "evaluation": found.summary})
+    write_page(page, _page(found, counts, card, config))
+    show_sets(f"labelled pairs (metrics in {file}, report in {page})", [found])
+
+
+def _page(found: ScoredSet, counts: dict[str, int], card: ModelCard, config: PredictConfig) -> Page:
+    where = [("pairs", f"{config.pairs}, SHA-256 {file_hash(resolve(config.pairs))}"), ("model", config.checkpoint)]
+    where += [("sequences", f"{config.fasta}, SHA-256 {file_hash(resolve(config.fasta))}")]
+    method = card.calibration["method"]
+    return Page(
+        title=f"{card.network} of {card.training['name']} on {found.name}",
+        subtitle=f"a trained model's probabilities of {counts['measured']:,} labelled pairs",
+        banner=banner_of(card.training),
+        sets=[found],
+        threshold=card.threshold,
+        threshold_from="Chosen in training: the highest Matthews correlation on the validation pairs.",
+        calibration="No calibration."
+        if method == "none"
+        else f"Calibrated in training ({method}) on validation pairs.",
+        notes=row_notes(found.name, counts),
+        provenance=[*where, *model_provenance(card), *own_provenance(config.report)],
+        version=__version__,
+    )

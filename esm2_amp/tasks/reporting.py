@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,9 +20,10 @@ from esm2_amp.evaluation.baselines import (
     train_degree_scores,
 )
 from esm2_amp.evaluation.page import Page, render
-from esm2_amp.evaluation.page_parts import ScoredSet, best_baseline
-from esm2_amp.evaluation.page_tables import CLASS_NAMES, interval, number
-from esm2_amp.evaluation.summary import count_resamples, summarise
+from esm2_amp.evaluation.page_parts import ScoredSet, best_baseline, is_clear
+from esm2_amp.evaluation.page_tables import CLASS_NAMES, Numbers, interval, number
+from esm2_amp.evaluation.summary import CLEAR_OF_BASELINE, count_resamples, summarise
+from esm2_amp.evaluation.weighted import METRICS
 from esm2_amp.features.store import FeatureStore
 from esm2_amp.io.atomic import atomic_text
 from esm2_amp.layout import MEAN
@@ -31,6 +33,7 @@ from esm2_amp.tasks.console import log, progress, show_table
 from esm2_amp.tasks.run_folder import versions
 
 Floats = NDArray[np.float64]
+_KEY = re.compile("[0-9a-f]{64}")
 
 
 class Pairs(NamedTuple):
@@ -75,9 +78,17 @@ def baseline_scores(pairs: Pairs, known: Known) -> dict[str, Floats]:
     return scores
 
 
-def mean_vectors(store: FeatureStore, keys: Sequence[str]) -> NDArray[np.float32]:
-    """(len(keys), D) mean tokens of sequences that the store holds."""
-    return store.gather(store.find(keys), MEAN.stored)[:, 0].astype(np.float32)
+def mean_vectors(store: FeatureStore, names: Sequence[str]) -> NDArray[np.float32] | None:
+    """(len(names), D) mean tokens of sequences, by key; None where one is no key or not in the store."""
+    if not all(_KEY.fullmatch(name) for name in names):
+        return None
+    rows = store.find(names)
+    return None if (rows < 0).any() else store.gather(rows, MEAN.stored)[:, 0].astype(np.float32)
+
+
+def plain_metrics(found: Numbers) -> dict[str, Any]:
+    """The metrics of a class without what belongs to intervals, baselines and prevalence."""
+    return {name: found[name] for name in ("n", "n_positive", *METRICS, "threshold")}
 
 
 def measured(scored: Scored, known: Known, threshold: float, report: ReportConfig) -> ScoredSet:
@@ -101,20 +112,25 @@ def measured(scored: Scored, known: Known, threshold: float, report: ReportConfi
 
 
 def show_sets(title: str, sets: Iterable[ScoredSet]) -> None:
-    """Print every set and class on a line, its best baseline beside it; then the warnings."""
+    """Print every set and class on a line with its best baseline, marked where the model is not clear of it."""
     columns = ["", "pairs", "AUROC", "interval", "AUPR", "MCC", "F1", "Brier", "ECE", "best baseline", "its AUROC"]
     keys = ["aupr", "mcc", "f1", "brier", "ece"]
-    rows, warnings = [], list[str]()
+    rows, unclear = [], 0
     for scored in sets:
         for name, found in scored.numbers.items():
-            best = best_baseline(found) or ("-", None)
+            best = best_baseline(found)
+            close = best is not None and not is_clear(found)
+            unclear += close
             cells = [number(found["n"]), number(found["auroc"]), interval(found, "auroc")]
             cells += [number(found[key]) for key in keys]
-            rows.append([f"{scored.name} {CLASS_NAMES.get(name, name)}", *cells, best[0], number(best[1])])
-        warnings += [f"{scored.name}: {text}" for text in scored.summary["warnings"]]
+            beside = ("-", "") if best is None else (best[0], number(best[1]) + (" !" if close else "  "))
+            rows.append([f"{scored.name} {CLASS_NAMES.get(name, name)}", *cells, *beside])
     show_table(title, columns, rows)
-    for text in warnings:
-        log.warning(text)
+    if unclear:
+        log.warning(
+            "Marked !: the AUROC is not %s above that of the best baseline, which knows nothing of interactions.",
+            CLEAR_OF_BASELINE,
+        )
 
 
 def write_page(path: Path, page: Page) -> None:
