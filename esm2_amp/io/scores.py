@@ -110,19 +110,19 @@ class ScoreCollector:
         return ScoredPairs(names, a[stays], b[stays], label[stays], probability[stays], counts)
 
 
-def read_scores(path: FilePath, identity: Callable[[str, int], str]) -> ScoredPairs:
+def read_scores(path: FilePath, identity: Callable[[str], str]) -> ScoredPairs:
     """Read a table of scores.
 
     Args:
         path: TSV or CSV, plain or gzip, with a header.
-        identity: what makes a protein itself, from its id and its line: the id, or the key of its sequence.
+        identity: what makes a protein itself, from its id: the id, or the key of its sequence.
 
     Raises:
         InputError: with file and line; also a pair with both labels, and a table without any measurable row.
     """
     collector = ScoreCollector()
     for row in iter_scores(path):
-        collector.add(row._replace(a=identity(row.a, row.line), b=identity(row.b, row.line)))
+        collector.add(row._replace(a=identity(row.a), b=identity(row.b)))
     pairs = collector.pairs("error", path)
     if not len(pairs):
         counts = pairs.counts

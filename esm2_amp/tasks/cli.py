@@ -18,6 +18,7 @@ from esm2_amp.tasks.teach import task_help
 TASKS = {
     "train": "Train a model on labelled pairs and measure it.",
     "predict": "Score a list of pairs with a trained model.",
+    "evaluate": "Measure scored pairs that have labels: every number, and one page.",
     "extract": "Compute the features of every protein of a FASTA file.",
     "store": "Feature stores: info, verify, merge, prune, export, import.",
     "simulate": "Draw a simulated world of proteins and pairs with a known rule.",
