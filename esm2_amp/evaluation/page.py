@@ -14,7 +14,8 @@ from esm2_amp.evaluation.figures import draw_history
 from esm2_amp.evaluation.page_parts import ScoredSet, lead_sentence, part_of_page, tiles, verdict
 from esm2_amp.evaluation.page_tables import differences_table, seeds_table, shuffle_table
 
-_STYLES = {"block": "stop", "blocks": "stop", "error": "stop", "doubt": "warn", "warning": "warn"}
+_STYLES = {"block": "stop", "show": "warn", "ok": ""}
+"""By severity of a finding; what is in order has no box."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,9 @@ class Page:
     """Everything a page says.
 
     ``sets``: the first is the one the page leads with. ``banner``: what must not be overlooked. ``notes``: rows that
-    were not measured, and the like. ``findings``: of the audit, each with ``check``, ``severity``, ``count`` and
-    ``sentence``; None where none was made. ``shuffled``: ``auroc`` and ``aupr`` of the model on pairs with shuffled
-    partners. ``history``: metrics by epoch. ``provenance``: names and values.
+    were not measured, and the like. ``findings``: of the audit, each with ``check``, ``sentence`` and a ``severity``
+    of ``block``, ``show`` or ``ok``; None where none was made. ``shuffled``: ``auroc`` and ``aupr`` of the model on
+    pairs with shuffled partners. ``history``: metrics by epoch. ``provenance``: names and values.
     """
 
     title: str
@@ -79,9 +80,9 @@ def render(page: Page) -> str:
         threshold=f"{page.threshold:.3f}",
         shuffled=page.shuffled and shuffle_table(first.numbers["all"], page.shuffled),
         history=Markup(history),  # noqa: S704 - our own drawing
-        findings=page.findings and [{**finding, "style": _style(finding)} for finding in page.findings],
+        findings=None if page.findings is None else [_styled(finding) for finding in page.findings],
     )
 
 
-def _style(finding: Mapping[str, Any]) -> str:
-    return _STYLES.get(str(finding["severity"]), "good")
+def _styled(finding: Mapping[str, Any]) -> dict[str, Any]:
+    return {**finding, "style": _STYLES[finding["severity"]]}

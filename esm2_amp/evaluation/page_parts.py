@@ -45,7 +45,7 @@ class ScoredSet:
 
     ``before`` are the probabilities before calibration, None where there was none; ``baselines`` has the scores of
     each by name; ``classes`` says C1, C2 or C3 of each pair, None where training pairs are not known; ``summary`` is
-    that of :func:`esm2_amp.evaluation.summary.summarise`.
+    that of :func:`esm2_amp.evaluation.summary.summarise`; ``note`` is a sentence for who reads these numbers.
     """
 
     name: str
@@ -55,6 +55,12 @@ class ScoredSet:
     classes: NDArray[np.str_] | None
     baselines: Mapping[str, NDArray[np.float64]]
     summary: Mapping[str, Any]
+    note: str = ""
+
+    @property
+    def shown(self) -> dict[str, Numbers]:
+        """Numbers by the title of their class; a class that holds all pairs is not shown twice."""
+        return _titled(self.numbers)
 
     @property
     def numbers(self) -> Mapping[str, Numbers]:
@@ -67,6 +73,13 @@ class ScoredSet:
     def one_class(self) -> bool:
         """Whether all pairs have the same label."""
         return bool(self.label.min() == self.label.max())
+
+
+def _titled(numbers: Mapping[str, Numbers]) -> dict[str, Numbers]:
+    names = list(numbers)
+    if len(names) == 2:
+        return {f"all pairs ({CLASS_NAMES.get(names[1], names[1])})": numbers["all"]}
+    return {CLASS_NAMES.get(name, name): found for name, found in numbers.items()}
 
 
 def best_baseline(found: Numbers) -> tuple[str, float] | None:
@@ -108,7 +121,8 @@ def verdict(scored: ScoredSet) -> str | None:
     """A sentence where the model stands clear of every baseline in every class; None where there is a warning."""
     if scored.summary["warnings"] or best_baseline(scored.numbers["all"]) is None or scored.one_class:
         return None
-    return f"In every class of pairs the AUROC is at least {CLEAR_OF_BASELINE} above that of every baseline."
+    known = ", ".join(scored.baselines)
+    return f"In every class of pairs the AUROC is at least {CLEAR_OF_BASELINE} above that of every baseline ({known})."
 
 
 def tiles(scored: ScoredSet) -> list[dict[str, str]]:
@@ -144,9 +158,10 @@ def part_of_page(scored: ScoredSet, threshold: float) -> dict[str, Any]:
     }  # fmt: skip
     return {name: Markup(drawing or "") for name, drawing in pictures.items()} | {  # noqa: S704 - our own drawings
         "name": scored.name,
-        "metrics": metrics_table(scored.numbers),
-        "clusters": metrics_table(families["cluster"]) if "cluster" in families else None,
-        "baselines": [baselines_table(scored.numbers, metric) for metric in ("auroc", "aupr") if whole["baselines"]],
+        "note": scored.note,
+        "metrics": metrics_table(scored.shown),
+        "clusters": metrics_table(_titled(families["cluster"])) if "cluster" in families else None,
+        "baselines": [baselines_table(scored.shown, metric) for metric in ("auroc", "aupr") if whole["baselines"]],
         "calibration": calibration_table(None if before is None else calibration_metrics(scored.label, before), whole),
         "confusion": confusion(scored.label, scored.probability, threshold),
     }
@@ -185,14 +200,14 @@ def _curves(scored: ScoredSet) -> list[Curve]:
 
 def _estimates(scored: ScoredSet) -> str:
     rows = {}
-    for name, found in scored.numbers.items():
+    for title, found in scored.shown.items():
         sources: Iterable[tuple[str, Numbers]] = (("the model", found), *found["baselines"].items())
         held = {source: _estimate(values) for source, values in sources if values["auroc"] is not None}
         if held:
-            rows[CLASS_NAMES.get(name, name)] = held
+            rows[title] = held
     told = "; ".join(
-        f"{name}: " + ", ".join(f"{source} {value.value:.3f}" for source, value in row.items())
-        for name, row in rows.items()
+        f"{title}: " + ", ".join(f"{source} {value.value:.3f}" for source, value in row.items())
+        for title, row in rows.items()
     )
     return draw_estimates(f"{scored.name} estimates", rows, "AUROC", f"AUROC of {scored.name} by class. {told}.")
 

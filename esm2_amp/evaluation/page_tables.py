@@ -61,7 +61,7 @@ def table(head: Sequence[str], rows: Sequence[tuple[str, str, Sequence[Cell]]]) 
 
 
 def metrics_table(classes: Mapping[str, Numbers]) -> Table:
-    """Every number of every class: a metric a row, a class a column."""
+    """Every number of every class, which is named by its title: a metric a row, a class a column."""
     rows: list[tuple[str, str, Sequence[Cell]]] = []
 
     def add(name: str, note: str, cell: Callable[[Numbers], Cell]) -> None:
@@ -71,7 +71,7 @@ def metrics_table(classes: Mapping[str, Numbers]) -> Table:
     for metric, name in METRIC_NAMES.items():
         rows.append((name, "", [estimate(found, metric) for found in classes.values()]))
     add("AUROC within a protein", "mean over proteins", _per_protein)
-    return table(_head(classes), rows)
+    return table(["", *classes], rows)
 
 
 def baselines_table(classes: Mapping[str, Numbers], metric: str) -> Table:
@@ -79,9 +79,9 @@ def baselines_table(classes: Mapping[str, Numbers], metric: str) -> Table:
     rows: list[tuple[str, str, Sequence[Cell]]] = [
         ("the model", "", [estimate(found, metric) for found in classes.values()])
     ]
-    for name in classes["all"]["baselines"]:
+    for name in next(iter(classes.values()))["baselines"]:
         rows.append((name, "", [estimate(found["baselines"][name], metric) for found in classes.values()]))
-    return table([METRIC_NAMES[metric], *_head(classes)[1:]], rows)
+    return table([METRIC_NAMES[metric], *classes], rows)
 
 
 def calibration_table(before: Numbers | None, after: Numbers) -> Table:
@@ -123,10 +123,6 @@ def _difference(found: Mapping[str, Any]) -> Cell:
 def _per_protein(found: Numbers) -> Cell:
     mean = found["per_protein"]
     return number(mean["auroc"]), f"{number(mean['proteins'])} proteins"
-
-
-def _head(classes: Mapping[str, Numbers]) -> list[str]:
-    return ["", *(CLASS_NAMES.get(name, name) for name in classes)]
 
 
 def shuffle_table(model: Numbers, shuffled: Numbers) -> Table:

@@ -45,6 +45,11 @@ from esm2_amp.tasks.reporting import (
 from esm2_amp.tasks.run_folder import write_table
 from esm2_amp.tasks.training_data import TrainingData
 
+_NOTES = {
+    "val": "Calibration, threshold and the epoch to keep were chosen on these pairs: their numbers flatter the model.",
+    "test": "Nothing was chosen on these pairs.",
+}
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -89,7 +94,7 @@ def measure(network: PairNetwork, store: FeatureStore, data: TrainingData, confi
         keys = np.array([protein.key for protein in table.proteins])
         classes = pair_classes(keys[table.a], keys[table.b], seen)
         before = None if fitted.method == "none" else Calibration("none").apply(logits[name])
-        scored = Scored(name, _pairs(table, numbers), probability[name], before, classes)
+        scored = Scored(name, _pairs(table, numbers), probability[name], before, classes, _NOTES[name])
         splits[name] = Split(table, logits[name], classes, measured(scored, known, threshold, config.report))
     metrics = {"threshold": threshold} | _as_json(splits, fitted)
     if config.partner_shuffle:

@@ -21,7 +21,7 @@ from esm2_amp.evaluation.baselines import (
 )
 from esm2_amp.evaluation.page import Page, render
 from esm2_amp.evaluation.page_parts import ScoredSet, best_baseline, is_clear
-from esm2_amp.evaluation.page_tables import CLASS_NAMES, Numbers, interval, number
+from esm2_amp.evaluation.page_tables import Numbers, interval, number
 from esm2_amp.evaluation.summary import CLEAR_OF_BASELINE, count_resamples, summarise
 from esm2_amp.evaluation.weighted import METRICS
 from esm2_amp.features.store import FeatureStore
@@ -45,13 +45,14 @@ class Pairs(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """Pairs with their probabilities; ``before`` and ``classes`` as in :class:`ScoredSet`."""
+    """Pairs with their probabilities; ``before``, ``classes`` and ``note`` as in :class:`ScoredSet`."""
 
     name: str
     pairs: Pairs
     probability: Floats
     before: Floats | None
     classes: NDArray[np.str_] | None
+    note: str = ""
 
 
 class Known(NamedTuple):
@@ -106,9 +107,8 @@ def measured(scored: Scored, known: Known, threshold: float, report: ReportConfi
             n_proteins=known.n_proteins,
             resampling=report.resampling(advance),
         )
-    return ScoredSet(
-        scored.name, scored.pairs.label, scored.probability, scored.before, scored.classes, baselines, summary
-    )
+    name, pairs, probability, before, classes, note = scored
+    return ScoredSet(name, pairs.label, probability, before, classes, baselines, summary, note)
 
 
 def show_sets(title: str, sets: Iterable[ScoredSet]) -> None:
@@ -117,14 +117,14 @@ def show_sets(title: str, sets: Iterable[ScoredSet]) -> None:
     keys = ["aupr", "mcc", "f1", "brier", "ece"]
     rows, unclear = [], 0
     for scored in sets:
-        for name, found in scored.numbers.items():
+        for kind, found in scored.shown.items():
             best = best_baseline(found)
             close = best is not None and not is_clear(found)
             unclear += close
             cells = [number(found["n"]), number(found["auroc"]), interval(found, "auroc")]
             cells += [number(found[key]) for key in keys]
             beside = ("-", "") if best is None else (best[0], number(best[1]) + (" !" if close else "  "))
-            rows.append([f"{scored.name} {CLASS_NAMES.get(name, name)}", *cells, *beside])
+            rows.append([f"{scored.name} {kind}", *cells, *beside])
     show_table(title, columns, rows)
     if unclear:
         log.warning(
