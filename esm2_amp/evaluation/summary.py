@@ -45,7 +45,7 @@ def summarise(
     baselines: Mapping[str, ArrayLike],
     *,
     n_proteins: int,
-    resampling: Resampling,
+    resampling: Resampling | None,
 ) -> dict[str, Any]:
     """Measure predicted pairs and the baselines beside them.
 
@@ -58,7 +58,7 @@ def summarise(
         threshold: ``probability >= threshold`` is called positive; chosen on other pairs.
         baselines: scores (n,) of any scale, by name.
         n_proteins: how many proteins the numbers range over.
-        resampling: how intervals are drawn; ``advance`` sees :func:`count_resamples` in all.
+        resampling: how intervals are drawn; ``advance`` sees :func:`count_resamples` in all. None: no intervals.
 
     Returns:
         What JSON can hold, None where undefined: ``families``: family -> class -> numbers, with the class ``all``
@@ -85,7 +85,9 @@ def summarise(
             found = _numbers(pairs.of(values == name), threshold, list(baselines), n_proteins, resampling)
             families[family][str(name)] = found
             warnings += _warning(f"{name} by {family}", found)
-    drawing = {"resamples": resampling.resamples, "seed": resampling.seed, "level": resampling.level}
+    drawing: dict[str, Any] = {"resamples": 0, "seed": None, "level": None}
+    if resampling is not None:
+        drawing = {"resamples": resampling.resamples, "seed": resampling.seed, "level": resampling.level}
     return {"families": families, "warnings": warnings} | drawing
 
 
@@ -114,24 +116,22 @@ def _classes(n: int, values: ArrayLike, family: str) -> NDArray[np.str_]:
 
 
 def _numbers(
-    pairs: _Pairs, threshold: float, names: list[str], n_proteins: int, resampling: Resampling
+    pairs: _Pairs, threshold: float, names: list[str], n_proteins: int, resampling: Resampling | None
 ) -> dict[str, Any]:
     if not pairs.label.size:
         return _nothing(names, threshold)
     where, label, p = (pairs.a, pairs.b, pairs.label), pairs.label, pairs.probability
     found: dict[str, Any] = dict(binary_metrics(label, p, threshold))
-    drawn = protein_intervals(*where, p, threshold, n_proteins=n_proteins, resampling=resampling)
+    drawn, every = _drawn(pairs, threshold, n_proteins, resampling)
     found |= _as_json(drawn)
     found |= {f"ap_1_{ratio}": average_precision_at(label, p, ratio) for ratio in RATIOS}
     found |= {f"precision_top_{percent}": top_precision(label, p, percent / 100) for percent in TOP_PERCENT}
     found["per_protein"] = per_protein_auroc(*where, p, n_proteins)._asdict()
-    beside: dict[str, Any] = {}
-    if names:
-        scores = list(pairs.baselines)
-        every = ranking_intervals(*where, scores, n_proteins=n_proteins, resampling=resampling)
-        for name, score, one in zip(names, scores, every, strict=True):
-            beside[name] = dict(ranking_metrics(label, score)) | _as_json(one)
-    return found | {"baselines": beside}
+    found["baselines"] = {
+        name: dict(ranking_metrics(label, score)) | _as_json(one)
+        for name, score, one in zip(names, pairs.baselines, every, strict=True)
+    }
+    return found
 
 
 def _nothing(names: list[str], threshold: float) -> dict[str, Any]:
@@ -146,6 +146,19 @@ def _nothing(names: list[str], threshold: float) -> dict[str, Any]:
 
 def _undrawn(names: Sequence[str]) -> Intervals:
     return Intervals(dict.fromkeys(names), dict.fromkeys(names, 0))
+
+
+def _drawn(
+    pairs: _Pairs, threshold: float, n_proteins: int, resampling: Resampling | None
+) -> tuple[Intervals, list[Intervals]]:
+    """Intervals of the model's metrics, and of each baseline's."""
+    if resampling is None:
+        return Intervals({}, {}), [Intervals({}, {})] * len(pairs.baselines)
+    where = (pairs.a, pairs.b, pairs.label)
+    drawn = protein_intervals(*where, pairs.probability, threshold, n_proteins=n_proteins, resampling=resampling)
+    if not len(pairs.baselines):
+        return drawn, []
+    return drawn, ranking_intervals(*where, list(pairs.baselines), n_proteins=n_proteins, resampling=resampling)
 
 
 def _as_json(drawn: Intervals) -> dict[str, Any]:
