@@ -87,7 +87,7 @@ def rewired(a: ArrayLike, b: ArrayLike, label: ArrayLike, n_proteins: int, seed:
     Double-edge swaps (Maslov & Sneppen 2002, doi 10.1126/science.1065103): of two pairs A-B and C-D come A-D and C-B,
     or A-C and B-D. A swap is left out if it gave a pair of a protein with itself, a pair twice, or one of the pairs
     given here, of either label; so a pair that was swapped once is none of the known positives. Ten rounds offer a
-    swap to every positive pair; up to ninety more follow while a pair is still an old one. Negatives, and positives
+    swap to every positive pair; up to ninety more to those that are still old ones. Negatives, and positives
     of a protein with itself, stay.
 
     Args:
@@ -109,20 +109,24 @@ def rewired(a: ArrayLike, b: ArrayLike, label: ArrayLike, n_proteins: int, seed:
     edges = np.flatnonzero((label == 1) & (a != b))
     rng = np.random.default_rng(seed)
     for done in range(_MOST_ROUNDS):
-        old = np.isin(_keys(a[edges], b[edges], n_proteins), known)
-        if done >= _ROUNDS and not old.any():
+        edges = rng.permutation(edges)
+        offers = edges.size // 2
+        if done >= _ROUNDS:  # only to old pairs, each with any other
+            old = np.isin(_keys(a[edges], b[edges], n_proteins), known)
+            edges = edges[np.argsort(~old, kind="stable")]
+            offers = min(offers, int(old.sum()))
+        if not offers:
             break
-        _swap_round(a, b, edges, known, n_proteins, rng)
+        _swap(a, b, edges, offers, known, n_proteins, rng)
     return Rewired(a, b, int(np.isin(_keys(a, b, n_proteins), known)[label == 1].sum()))
 
 
-def _swap_round(
-    a: Indices, b: Indices, edges: Indices, known: Indices, n_proteins: int, rng: np.random.Generator
+def _swap(
+    a: Indices, b: Indices, edges: Indices, offers: int, known: Indices, n_proteins: int, rng: np.random.Generator
 ) -> None:
-    """Offer one swap to every edge, two by two; write the allowed ones into ``a`` and ``b``."""
-    edges = rng.permutation(edges)
-    one, other = edges[: edges.size // 2], edges[edges.size // 2 : edges.size // 2 * 2]
-    turned = rng.random(one.size) < 0.5  # A-C and B-D
+    """Offer swaps of the first edges with as many that follow; write the allowed ones into ``a`` and ``b``."""
+    one, other = edges[:offers], edges[offers : 2 * offers]
+    turned = rng.random(offers) < 0.5  # A-C and B-D
     left = a[one], np.where(turned, a[other], b[other])
     right = np.where(turned, b[one], a[other]), np.where(turned, b[other], b[one])
     keys = np.stack([_keys(*left, n_proteins), _keys(*right, n_proteins)])

@@ -153,7 +153,7 @@ def _drawn(
 ) -> tuple[Intervals, list[Intervals]]:
     """Intervals of the model's metrics, and of each baseline's."""
     if resampling is None:
-        return Intervals({}, {}), [Intervals({}, {})] * len(pairs.baselines)
+        return _undrawn(METRICS), [_undrawn(RANKING)] * len(pairs.baselines)
     where = (pairs.a, pairs.b, pairs.label)
     drawn = protein_intervals(*where, pairs.probability, threshold, n_proteins=n_proteins, resampling=resampling)
     if not len(pairs.baselines):

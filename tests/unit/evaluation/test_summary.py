@@ -92,6 +92,20 @@ def test_the_smallest_sets_have_numbers_or_none(n: int, proteins: int, classes: 
         assert whole["auroc"] is whole["accuracy"] is whole["intervals"]["f1"] is None
 
 
+def test_without_resampling_there_are_the_same_numbers_and_no_intervals() -> None:
+    given_ = world()
+    full, bare = summarise(**given_), summarise(**(given_ | {"resampling": None}))
+    assert (bare["resamples"], bare["warnings"]) == (0, full["warnings"])
+    for family, classes in full["families"].items():
+        for name, numbers in classes.items():
+            other = bare["families"][family][name]
+            assert set(other["intervals"].values()) == {None}
+            for beside in other["baselines"].values():
+                assert set(beside["intervals"].values()) == {None}
+            plain = set(numbers) - {"intervals", "left_out", "baselines"}
+            assert {key: other[key] for key in plain} == {key: numbers[key] for key in plain}
+
+
 def test_progress_sees_every_resample() -> None:
     given_ = world()
     steps: list[int] = []
