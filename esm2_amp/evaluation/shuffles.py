@@ -105,20 +105,20 @@ def rewired(a: ArrayLike, b: ArrayLike, label: ArrayLike, n_proteins: int, seed:
     """
     a, b, label = checked_pairs(a, b, label, n_proteins)
     a, b = a.copy(), b.copy()
-    known = np.unique(_keys(a, b, n_proteins))
+    known = np.sort(_keys(a, b, n_proteins))
     edges = np.flatnonzero((label == 1) & (a != b))
     rng = np.random.default_rng(seed)
     for done in range(_MOST_ROUNDS):
         edges = rng.permutation(edges)
         offers = edges.size // 2
         if done >= _ROUNDS:  # only to old pairs, each with any other
-            old = np.isin(_keys(a[edges], b[edges], n_proteins), known)
+            old = _among(_keys(a[edges], b[edges], n_proteins), known)
             edges = edges[np.argsort(~old, kind="stable")]
             offers = min(offers, int(old.sum()))
         if not offers:
             break
         _swap(a, b, edges, offers, known, n_proteins, rng)
-    return Rewired(a, b, int(np.isin(_keys(a, b, n_proteins), known)[label == 1].sum()))
+    return Rewired(a, b, int(_among(_keys(a, b, n_proteins), known)[label == 1].sum()))
 
 
 def _swap(
@@ -130,9 +130,9 @@ def _swap(
     left = a[one], np.where(turned, a[other], b[other])
     right = np.where(turned, b[one], a[other]), np.where(turned, b[other], b[one])
     keys = np.stack([_keys(*left, n_proteins), _keys(*right, n_proteins)])
-    now = _keys(a[edges], b[edges], n_proteins)
-    offered, times = np.unique(keys, return_counts=True)
-    barred = np.isin(keys, known) | np.isin(keys, now) | np.isin(keys, offered[times > 1])
+    now, offered = np.sort(_keys(a[edges], b[edges], n_proteins)), np.sort(keys, axis=None)
+    twice = offered[1:][offered[1:] == offered[:-1]]
+    barred = _among(keys, known) | _among(keys, now) | _among(keys, twice)
     allowed = ~barred.any(axis=0) & (left[0] != left[1]) & (right[0] != right[1])
     a[one[allowed]], b[one[allowed]] = left[0][allowed], left[1][allowed]
     a[other[allowed]], b[other[allowed]] = right[0][allowed], right[1][allowed]
@@ -141,3 +141,10 @@ def _swap(
 def _keys(a: Indices, b: Indices, n_proteins: int) -> Indices:
     """(n,) one number for each unordered pair."""
     return np.minimum(a, b) * n_proteins + np.maximum(a, b)
+
+
+def _among(keys: Indices, ordered: Indices) -> NDArray[np.bool_]:
+    """Which keys the sorted numbers hold; many times faster here than ``np.isin``."""
+    if not ordered.size:
+        return np.zeros(keys.shape, dtype=bool)
+    return ordered[np.minimum(np.searchsorted(ordered, keys), ordered.size - 1)] == keys
