@@ -15,7 +15,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 from esm2_amp.errors import InputError
-from esm2_amp.evaluation.metrics import calibration_bins, checked_probability
+from esm2_amp.evaluation.metrics import CALIBRATION_BINS, calibration_bins, checked_probability
 
 _PARAMETERS = {
     "none": (),
@@ -243,10 +243,10 @@ class ReliabilityBin(NamedTuple):
     interval: tuple[float, float] | None
 
 
-def reliability_bins(label: ArrayLike, probability: ArrayLike, bins: int) -> list[ReliabilityBin]:
+def reliability_bins(label: ArrayLike, probability: ArrayLike, bins: int = CALIBRATION_BINS) -> list[ReliabilityBin]:
     """What a reliability plot shows, by bins of equal width; the last one holds 1, too.
 
-    With :data:`esm2_amp.evaluation.metrics.CALIBRATION_BINS` bins, those of the expected calibration error.
+    With as many bins as stands here, those of the expected calibration error.
 
     Args:
         label: (n,) 0 or 1.

@@ -17,6 +17,9 @@ from esm2_amp.evaluation.prevalence import average_precision_at, top_precision
 from esm2_amp.evaluation.summary import count_resamples, summarise
 
 HOW = Resampling(20, 3, 0.9)
+KEYS = ["n", "n_positive", "auroc", "aupr", "mcc", "f1", "precision", "recall", "accuracy", "brier", "ece", "threshold",
+        "intervals", "left_out", "ap_1_10", "ap_1_100", "precision_top_1", "precision_top_5", "precision_top_10",
+        "per_protein", "baselines"]  # fmt: skip
 
 
 def world(n: int = 200, proteins: int = 30, seed: int = 0) -> dict[str, Any]:
@@ -73,7 +76,7 @@ def test_a_warning_names_the_class_and_the_baseline_that_is_not_beaten() -> None
 
 
 @pytest.mark.filterwarnings("error")
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 6), st.integers(1, 3), st.integers(0, 2), st.data())
 def test_the_smallest_sets_have_numbers_or_none(n: int, proteins: int, classes: int, data: st.DataObject) -> None:
     ends = st.lists(st.integers(0, proteins - 1), min_size=n, max_size=n)
@@ -82,14 +85,27 @@ def test_the_smallest_sets_have_numbers_or_none(n: int, proteins: int, classes: 
     groups = {"protein": data.draw(st.lists(st.sampled_from(["C1", "C3"]), min_size=n, max_size=n))} if classes else {}
     found = summarise(
         data.draw(ends), data.draw(ends), label, probability, groups, 0.5, {"flat": [0.0] * n} if classes == 2 else {},
-        n_proteins=proteins, resampling=HOW,
+        n_proteins=proteins, resampling=Resampling(5, 0, 0.9),
     )  # fmt: skip
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     whole = found["families"]["protein" if classes else "all"]["all"]
-    full = summarise(**world())["families"]["protein"]["all"]
-    assert set(whole) == set(full)
+    assert list(whole) == KEYS
     if n == 0:
         assert whole["auroc"] is whole["accuracy"] is whole["intervals"]["f1"] is None
+
+
+def test_without_resampling_there_are_the_same_numbers_and_no_intervals() -> None:
+    given_ = world()
+    full, bare = summarise(**given_), summarise(**(given_ | {"resampling": None}))
+    assert (bare["resamples"], bare["warnings"]) == (0, full["warnings"])
+    for family, classes in full["families"].items():
+        for name, numbers in classes.items():
+            other = bare["families"][family][name]
+            assert set(other["intervals"].values()) == {None}
+            for beside in other["baselines"].values():
+                assert set(beside["intervals"].values()) == {None}
+            plain = set(numbers) - {"intervals", "left_out", "baselines"}
+            assert {key: other[key] for key in plain} == {key: numbers[key] for key in plain}
 
 
 def test_progress_sees_every_resample() -> None:
