@@ -18,6 +18,7 @@ from esm2_amp.tasks.teach import task_help
 TASKS = {
     "train": "Train a model on labelled pairs and measure it.",
     "predict": "Score a list of pairs with a trained model.",
+    "audit": "Find what is wrong or doubtful in labelled pairs and their splits.",
     "extract": "Compute the features of every protein of a FASTA file.",
     "store": "Feature stores: info, verify, merge, prune, export, import.",
     "simulate": "Draw a simulated world of proteins and pairs with a known rule.",
