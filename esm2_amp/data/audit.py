@@ -168,58 +168,54 @@ def _class_counts(seen: NDArray[np.bool_], a: NDArray[np.int64], b: NDArray[np.i
     return {f"C{i + 1}": int(count) for i, count in enumerate(counts)}
 
 
-def one_class_findings(numbered: Numbered) -> list[Finding]:
-    """Proteins that occur in positives only or in negatives only: a model need only recognise them.
+def one_class_findings(splits: Sequence[AuditSplit]) -> list[Finding]:
+    """Proteins, by id, that occur in positives only or in negatives only: a model need only recognise them.
 
     A protein of few pairs may be so by chance: of degree d, with probability p^d + (1 - p)^d where the share p of
     the pairs is positive. The doubt is about what exceeds that.
     """
     found = []
-    for i, split in enumerate(numbered.splits):
-        positive, negative = class_degrees(numbered, i)
-        label = split.table.label
+    for split in splits:
+        table = split.table
+        positive, negative = class_degrees(table.a, table.b, table.label, len(table.proteins))
         degree = positive + negative
         lonely = (positive > 0) != (negative > 0)
-        touched = int((lonely[numbered.a[i]] | lonely[numbered.b[i]]).sum())
-        p = float((label == 1).mean())
-        chance = p ** degree[degree > 0] + (1 - p) ** degree[degree > 0]
+        count, touched = int(lonely.sum()), int((lonely[table.a] | lonely[table.b]).sum())
+        p = float((table.label == 1).mean())
+        chance = p**degree + (1 - p) ** degree
         expected, spread = float(chance.sum()), float(np.sqrt((chance * (1 - chance)).sum()))
-        count = int(lonely.sum())
+        doubtful = count > expected + CHANCE * max(spread, 1) and touched > ONE_CLASS_PAIRS * len(table)
         figures = {
-            "only_positive": int(((positive > 0) & (negative == 0)).sum()),
-            "only_negative": int(((negative > 0) & (positive == 0)).sum()),
-            "proteins": int((degree > 0).sum()),
+            "only_positive": int((lonely & (positive > 0)).sum()),
+            "only_negative": int((lonely & (negative > 0)).sum()),
+            "proteins": len(degree),
             "by_chance": round(expected, 1),
             "pairs": touched,
-            "pairs_share": round(touched / len(label), 4),
+            "pairs_share": round(touched / len(table), 4),
         }
-        doubtful = count > expected + CHANCE * max(spread, 1) and touched > ONE_CLASS_PAIRS * len(label)
         sentence = (
-            f"{count:,} of the {figures['proteins']:,} proteins of {split.name} occur in one class only "
+            f"{count:,} of the {len(degree):,} proteins of {split.name} occur in one class only "
             f"({figures['only_positive']:,} in positives, {figures['only_negative']:,} in negatives; by chance "
-            f"{expected:,.0f}), in {touched:,} pairs ({touched / len(label):.1%})."
+            f"{expected:,.0f}), in {touched:,} pairs ({touched / len(table):.1%})."
         )
         commonest = np.argsort(-np.where(lonely, degree, 0), kind="stable")[: SHOWN if doubtful else 0]
-        examples = tuple(_lonely_example(numbered, i, int(number), positive, negative) for number in commonest)
+        examples = tuple(
+            split.protein_example(int(k), f"in {degree[k]} {'positives' if positive[k] else 'negatives'} only")
+            for k in commonest
+            if lonely[k]
+        )
         severity: Severity = "show" if doubtful else "ok"
         found.append(Finding("one_class_proteins", (split.name,), severity, count, sentence, figures, examples))
     return found
 
 
-def _lonely_example(
-    numbered: Numbered, i: int, number: int, positive: NDArray[np.int64], negative: NDArray[np.int64]
-) -> Example:
-    position = int(np.flatnonzero(numbered.members[i] == number)[0])
-    only = f"{positive[number]} positives" if positive[number] else f"{negative[number]} negatives"
-    return numbered.splits[i].protein_example(position, f"in {only} only")
-
-
-def class_degrees(numbered: Numbered, i: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positive and negative degree of every sequence in split i; a self-pair counts once."""
-    a, b, label = numbered.a[i], numbered.b[i], numbered.splits[i].table.label
+def class_degrees(
+    a: NDArray[np.integer], b: NDArray[np.integer], label: NDArray[np.int8], n: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positive and negative degree of each of n proteins, (n,) each; a self-pair counts once."""
     degrees = []
     for value in (1, 0):
         chosen = label == value
         ends = np.concatenate([a[chosen], b[chosen & (a != b)]])
-        degrees.append(np.bincount(ends, minlength=len(numbered.sequences)))
+        degrees.append(np.bincount(ends, minlength=n))
     return degrees[0], degrees[1]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version as version_of
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ CANDIDATES = 200
 FREQUENT = 0.02
 """Words in a larger share of the targets are left out: repeats and low complexity."""
 ROWS = 256
+CELLS, PIECE = 10_000_000, 1000
+"""Longer alignments (12 bytes a cell) are made in pieces of so many residues."""
 GAP_OPEN, GAP_EXTEND = 11, 1
 LAMBDA, KARLIN_K = 0.267, 0.041
 """Karlin-Altschul parameters of BLOSUM62 with gaps 11 + 1 (NCBI BLAST, blast_stat.c)."""
@@ -98,19 +101,42 @@ def _aligned(
     query: str, targets: Sequence[str], residues: int, max_e_value: float, threads: int
 ) -> list[tuple[int, float, float]]:
     """(position, identity, smaller coverage) of the targets whose local alignment has an E-value small enough."""
-    import pyopal
-
     least = np.log(KARLIN_K * len(query) * residues / max_e_value) / LAMBDA
     query, plain = query.translate(_AS_IN_BLOSUM), [target.translate(_AS_IN_BLOSUM) for target in targets]
-    options = {"gap_open": GAP_OPEN, "gap_extend": GAP_EXTEND, "algorithm": "sw", "threads": threads, "ordered": True}
-    scores = pyopal.align(query, plain, "BLOSUM62", mode="score", **options)
-    good = [i for i, result in enumerate(scores) if result.score >= least]
-    results = pyopal.align(query, [plain[i] for i in good], "BLOSUM62", mode="full", **options)
-    return [
-        (
-            i,
-            result.alignment.count("M") / len(result.alignment),
-            min(result.coverage("query"), result.coverage("target")),
-        )
-        for i, result in zip(good, results, strict=True)
-    ]
+    scores = _local(query, plain, "score", threads)
+    good = [i for i, result in enumerate(scores) if plain[i] != query and result.score >= least]
+    small = [i for i in good if len(query) * len(plain[i]) <= CELLS]
+    parts = dict(zip(small, _local(query, [plain[i] for i in small], "full", threads), strict=True))
+    found = [(i, 1.0, 1.0) for i, target in enumerate(plain) if target == query]
+    for i in good:
+        pieces = [parts[i]] if i in parts else list(_in_pieces(query, plain[i], least, threads))
+        equal, columns = sum(p.alignment.count("M") for p in pieces), sum(len(p.alignment) for p in pieces)
+        ends = ("query", len(query)), ("target", len(plain[i]))
+        covered = [sum(getattr(p, f"{e}_end") - getattr(p, f"{e}_start") + 1 for p in pieces) / n for e, n in ends]
+        found.append((i, equal / max(columns, 1), min(covered)))
+    return found
+
+
+def _in_pieces(query: str, target: str, least: float, threads: int) -> Iterator[Any]:
+    """Alignments of successive pieces of a long query, each to the stretch of the target where the last one ended.
+
+    The memory and time of a whole alignment grow with the product of the lengths.
+    """
+    reached = 0
+    for start in range(0, len(query), PIECE):
+        piece, first = query[start : start + PIECE], max(0, reached - PIECE // 2)
+        result = _local(piece, [target[first : first + 3 * PIECE]], "full", threads)[0]
+        if result.score >= min(least, len(piece)):
+            reached = first + result.target_end + 1
+            yield result
+        else:
+            reached += PIECE
+
+
+def _local(query: str, targets: list[str], mode: str, threads: int) -> list[Any]:
+    import pyopal
+
+    gaps = {"gap_open": GAP_OPEN, "gap_extend": GAP_EXTEND}
+    return list(
+        pyopal.align(query, targets, "BLOSUM62", **gaps, mode=mode, algorithm="sw", threads=threads, ordered=True)
+    )

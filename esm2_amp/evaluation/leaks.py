@@ -98,7 +98,7 @@ def audit(numbered: Numbered, rules: AuditRules, homology: Homology | None) -> A
         *class_findings(numbered, rules.declared, None if homology is None else homology.clusters),
         *(homology_findings(numbered, homology, rules.declared, rules.strict) if homology is not None else ()),
         *balance_findings(numbered.splits),
-        *one_class_findings(numbered),
+        *one_class_findings(numbered.splits),
         *(degree_finding(numbered, i) for i in range(len(numbered.splits))),
         *(column_finding(numbered, i) for i in range(len(numbered.splits))),
     ]
@@ -108,7 +108,7 @@ def audit(numbered: Numbered, rules: AuditRules, homology: Homology | None) -> A
 def degree_finding(numbered: Numbered, i: int) -> Finding:
     """How far the labels of split i follow from which of its proteins are often positive, without any features."""
     split = numbered.splits[i]
-    positive, negative = class_degrees(numbered, i)
+    positive, negative = class_degrees(numbered.a[i], numbered.b[i], split.table.label, len(numbered.sequences))
     used = positive + negative > 0
     score = degree_oracle_scores(numbered.a[i], numbered.b[i], split.table.label, len(numbered.sequences))
     auroc = ranking_metrics(split.table.label, score)["auroc"]
