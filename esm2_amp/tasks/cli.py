@@ -19,6 +19,7 @@ TASKS = {
     "train": "Train a model on labelled pairs and measure it.",
     "predict": "Score a list of pairs with a trained model.",
     "evaluate": "Measure scored pairs that have labels: every number, and one page.",
+    "audit": "Find what is wrong or doubtful in labelled pairs and their splits.",
     "extract": "Compute the features of every protein of a FASTA file.",
     "store": "Feature stores: info, verify, merge, prune, export, import.",
     "simulate": "Draw a simulated world of proteins and pairs with a known rule.",

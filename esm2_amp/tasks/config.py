@@ -9,6 +9,7 @@ from typing import Any, TypeVar, get_type_hints
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from esm2_amp.data.homology import ENGINES
 from esm2_amp.errors import InputError
 from esm2_amp.evaluation.intervals import Resampling
 from esm2_amp.features.identity import LongPolicy
@@ -47,6 +48,23 @@ class FeaturesConfig:
 
 
 @dataclass
+class HomologyConfig:
+    """How homologues are searched; see ``conf/audit.yaml``."""
+
+    engine: str
+    identity: float
+    coverage: float
+
+    def check(self) -> None:
+        """Refuse what cannot be."""
+        if self.engine not in (*ENGINES, "none"):
+            raise InputError(f"homology.engine is {self.engine!r}", remedy=f"Use {', '.join(ENGINES)} or none.")
+        for name in ("identity", "coverage"):
+            if not 0 < getattr(self, name) < 1:
+                raise InputError(f"homology.{name} is {getattr(self, name)}", remedy="Give a share between 0 and 1.")
+
+
+@dataclass
 class DataConfig:
     """Sequences, labelled pairs and the policies about them; see ``conf/data``."""
 
@@ -57,12 +75,13 @@ class DataConfig:
     test: Any
     unknown: str
     conflicts: str
+    declared: str | None
+    strict: bool
+    homology: HomologyConfig
 
     def tests(self) -> list[str]:
         """The test files: none, one or several."""
-        if self.test is None:
-            return []
-        return [str(file) for file in self.test] if isinstance(self.test, list) else [str(self.test)]
+        return several(self.test)
 
 
 @dataclass
@@ -214,9 +233,24 @@ class StoreConfig:
 
     def merged(self) -> list[str]:
         """The stores to merge: none, one or several."""
-        if self.sources is None:
-            return []
-        return [str(folder) for folder in self.sources] if isinstance(self.sources, list) else [str(self.sources)]
+        return several(self.sources)
+
+
+@dataclass
+class AuditConfig:
+    """``conf/audit.yaml``."""
+
+    fasta: str
+    train: str
+    val: str | None
+    test: Any
+    output: str
+    declared: str | None
+    strict: bool
+    unknown: str
+    conflicts: str
+    homology: HomologyConfig
+    threads: int | None
 
 
 @dataclass
@@ -268,6 +302,13 @@ class FetchConfig:
     dataset: str
     folder: str | None
     base_url: str | None
+
+
+def several(value: Any) -> list[str]:
+    """One name, a list of names or None, as a list."""
+    if value is None:
+        return []
+    return [str(name) for name in value] if isinstance(value, list) else [str(value)]
 
 
 def typed(kind: type[T], cfg: DictConfig) -> T:

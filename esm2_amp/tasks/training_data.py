@@ -11,26 +11,30 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from esm2_amp.data.audit import shared_pairs, shared_sequences
+from esm2_amp.data.findings import AuditSplit, Numbered, Role
 from esm2_amp.errors import InputError
+from esm2_amp.evaluation.leaks import Audit, audit
 from esm2_amp.io.fasta import ProteinSet, read_fasta
 from esm2_amp.io.pairs import iter_pairs
 from esm2_amp.io.resolve import PairTable, count_issues, resolve_pairs, write_issues
 from esm2_amp.records import Protein
 from esm2_amp.resources import resolve
+from esm2_amp.tasks.audit import audit_rules, homology_within_reason, refuse_blocked, write_audit
 from esm2_amp.tasks.config import DataConfig
 from esm2_amp.tasks.console import log
+from esm2_amp.tasks.embedding import IS_CHILD
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """Pairs to learn from, to stop and set the threshold by, and to measure once (``test`` may be None)."""
+    """Pairs to learn from, to stop and set the threshold by, and to measure once (``test`` may be None), audited."""
 
     name: str
     files: dict[str, list[str]]
     train: PairTable
     val: PairTable
     test: PairTable | None
+    audit: Audit
 
     @property
     def proteins(self) -> list[Protein]:
@@ -45,10 +49,13 @@ class TrainingData:
 
     def tables(self) -> dict[str, PairTable]:
         """The pair lists by the name of their split."""
-        return {"train": self.train, "val": self.val} | ({} if self.test is None else {"test": self.test})
+        return {split.name: split.table for split in self.audit.splits}
 
     def describe(self, folder: Path) -> None:
-        """Say what was read; list what the policies found in ``issues.tsv`` files; warn of leaks."""
+        """Say what was read and what is doubtful about it.
+
+        Into the folder go ``issues_SPLIT.tsv`` with the rows that the policies spoke about, and the audit.
+        """
         for split, table in self.tables().items():
             found = {kind: count for kind, count in count_issues(table.issues).items() if count}
             notes = "".join(f", {count} {kind.replace('_', ' ')}" for kind, count in found.items())
@@ -58,10 +65,10 @@ class TrainingData:
                 log.warning("The rows in question are listed in %s.", folder / f"issues_{split}.tsv")
         if self.simulated:
             log.info("These proteins and pairs are simulated: no biology.")
-        log.info("%d of %d validation sequences stand in training pairs.", *self._seen())
-
-    def _seen(self) -> tuple[int, int]:
-        return shared_sequences(self.val, self.train), len({p.key for p in self.val.proteins})
+        write_audit(folder, self.audit)
+        for finding in self.audit.of("show"):
+            log.warning("%s: %s", finding.check, finding.sentence)
+        log.info("Audit: %s, see %s.", self.audit.verdict, folder / "audit.json")
 
     def provenance(self) -> dict[str, Any]:
         """Names, hashes and sizes of the files, for cards and reports."""
@@ -81,26 +88,35 @@ def read_training_data(cfg: DataConfig) -> TrainingData:
     """Read and check all files.
 
     Raises:
-        InputError: unreadable files, refused rows, a pair in two splits, or a split with one class only.
+        InputError: unreadable files, refused rows, a split with one class only, or what the audit blocks.
     """
-    for key, value in (("unknown", cfg.unknown), ("conflicts", cfg.conflicts)):
-        if value not in ("error", "drop"):
-            raise InputError(f"data.{key} is {value!r}", remedy="Use error or drop.")
+    rules = audit_rules(cfg.declared, cfg.strict, cfg.unknown, cfg.conflicts)
+    cfg.homology.check()
     files = {"fasta": [cfg.fasta], "train": [cfg.train], "val": [cfg.val], "test": cfg.tests()}
     files = {split: [resolve(name) for name in names] for split, names in files.items()}
     proteins = read_fasta(files["fasta"][0])
-    train, val = _table(files["train"], proteins, cfg), _table(files["val"], proteins, cfg)
-    test = _table(files["test"], proteins, cfg) if files["test"] else None
-    data = TrainingData(cfg.name, files, train, val, test)
-    for split, table in data.tables().items():
-        if len(np.unique(table.label)) < 2:
+    roles: tuple[Role, ...] = ("train", "val", "test")
+    splits = [AuditSplit(r, r, ", ".join(files[r]), _table(files[r], proteins, cfg)) for r in roles if files[r]]
+    _refuse_one_class(splits)
+    numbered = Numbered.of(splits)
+    refuse_blocked(audit(numbered, rules, None), _REMEDY)  # before a search that may take a while
+    audited = audit(numbered, rules, None if IS_CHILD else homology_within_reason(numbered, cfg.homology, None))
+    refuse_blocked(audited, _REMEDY)
+    train, val, *test = (split.table for split in splits)
+    return TrainingData(cfg.name, files, train, val, test[0] if test else None, audited)
+
+
+_REMEDY = "What was trained on measures nothing: remove it; esm2-amp audit lists everything."
+
+
+def _refuse_one_class(splits: Sequence[AuditSplit]) -> None:
+    for split in splits:
+        if len(np.unique(split.table.label)) < 2:
             raise InputError(
-                f"all {len(table)} {split} pairs have the label {table.label[0]}",
-                file=", ".join(files[split]),
+                f"all {len(split.table)} {split.name} pairs have the label {split.table.label[0]}",
+                file=split.file,
                 remedy="Give pairs that interact and pairs that do not.",
             )
-    _refuse_leaks(data)
-    return data
 
 
 def _table(files: Sequence[str], proteins: ProteinSet, cfg: DataConfig) -> PairTable:
@@ -113,17 +129,6 @@ def _table(files: Sequence[str], proteins: ProteinSet, cfg: DataConfig) -> PairT
         need_labels=True,
         file=", ".join(files),
     )
-
-
-def _refuse_leaks(data: TrainingData) -> None:
-    tables = data.tables()
-    for held, others in (("val", ["train"]), ("test", ["train", "val"])):
-        if held in tables and (count := shared_pairs(tables[held], [tables[name] for name in others])):
-            raise InputError(
-                f"{count} pairs of data.{held} stand in data.{' or data.'.join(others)} too (same two sequences)",
-                file=", ".join(data.files[held]),
-                remedy="Remove them: a pair that was trained on measures nothing.",
-            )
 
 
 def file_hash(path: str) -> str:
