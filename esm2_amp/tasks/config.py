@@ -198,6 +198,7 @@ class EvaluateConfig:
     calibration: str
     fasta: str | None
     store: str | None
+    homology: HomologyConfig
     output: str | None
 
 

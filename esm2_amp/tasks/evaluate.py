@@ -14,19 +14,22 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from esm2_amp import __version__
+from esm2_amp.data.findings import Numbered
 from esm2_amp.errors import InputError
 from esm2_amp.evaluation.calibration import METHODS
+from esm2_amp.evaluation.leaks import Audit, audit
 from esm2_amp.evaluation.metrics import calibration_metrics
 from esm2_amp.evaluation.page import Page, Seeds
 from esm2_amp.evaluation.page_parts import ScoredSet
 from esm2_amp.evaluation.weighted import METRICS
 from esm2_amp.features.store import FeatureStore
 from esm2_amp.io.atomic import atomic_path, write_json
-from esm2_amp.io.fasta import read_fasta
+from esm2_amp.io.fasta import ProteinSet, read_fasta
 from esm2_amp.io.pairs import counted
 from esm2_amp.io.scores import ScoredPairs, read_scores
 from esm2_amp.resources import resolve
-from esm2_amp.tasks.config import EvaluateConfig, typed
+from esm2_amp.tasks.audit import audit_rules, homology_within_reason, new_folder, read_split
+from esm2_amp.tasks.config import EvaluateConfig, several, typed
 from esm2_amp.tasks.console import log, say, start_logging
 from esm2_amp.tasks.reporting import mean_vectors, measured, own_provenance, show_sets, write_page
 from esm2_amp.tasks.score_tables import Run, Setting, compare, read_runs
@@ -34,6 +37,7 @@ from esm2_amp.tasks.scored_pairs import (
     TrainingPairs,
     beside_training,
     identity_of,
+    near_training,
     read_training_pairs,
     row_notes,
     shared_with_training,
@@ -47,7 +51,7 @@ def run(cfg: DictConfig) -> Path:
     start_logging()
     scores, against = _files(config.scores), _files(config.against)
     _check(config, scores, against)
-    output = _output(config.output)
+    output = new_folder(config.output or f"evaluations/{time.strftime('%Y-%m-%d_%H-%M-%S')}")
     proteins = None if config.fasta is None else read_fasta(resolve(config.fasta))
     identity = identity_of(proteins)
     pairs = read_scores(scores[0], identity)
@@ -55,7 +59,10 @@ def run(cfg: DictConfig) -> Path:
     setting = Setting(config.calibration, config.threshold, identity)
     runs = read_runs(scores, _files(config.val_scores), pairs, setting)
     others = read_runs(against, _files(config.against_val), pairs, setting)
-    seen = None if train is None else frozenset(train.proteins)
+    audited = _audit(config, proteins)
+    seen = {} if train is None else {"protein": frozenset(train.proteins)}
+    if audited is not None and (near := near_training(audited)) is not None:
+        seen["cluster"] = near
     vectors = partial(_vectors, config.store)
     scored, known = beside_training(Path(scores[0]).name, pairs, train, seen, vectors)
     first = runs[0]
@@ -63,13 +70,14 @@ def run(cfg: DictConfig) -> Path:
     scored = scored._replace(probability=first.probability, before=before)
     found = measured(scored, known, first.threshold, config.report)
     seeds = compare(scored.pairs, runs, others, known.n_proteins, config.report)
-    page = _page(found, pairs, train, runs, seeds, config)
+    page = _page(found, pairs, _findings(audited, pairs, train), runs, seeds, config)
     with atomic_path(output) as folder:
         folder.mkdir()
         write_json(folder / "metrics.json", _as_json(found, pairs, runs, seeds))
         write_page(folder / "report.html", page)
     show_sets(page.title, [found])
-    for note in page.notes:
+    blocking = [finding["sentence"] for finding in page.findings or () if finding["severity"] == "block"]
+    for note in (*page.notes, *blocking):
         log.warning(note)
     say(f"{page.threshold_from}\nReport: {output / 'report.html'}")
     return output
@@ -104,18 +112,7 @@ def _check(config: EvaluateConfig, scores: Sequence[str], against: Sequence[str]
 
 
 def _files(value: Any) -> list[str]:
-    if value is None:
-        return []
-    return [resolve(str(file)) for file in (value if isinstance(value, list) else [value])]
-
-
-def _output(output: str | None) -> Path:
-    if output is None:
-        return Path("evaluations") / time.strftime("%Y-%m-%d_%H-%M-%S")
-    folder = Path(output)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"output {output!r} exists already", remedy="Name a new folder.")
-    return folder
+    return [resolve(file) for file in several(value)]
 
 
 def _vectors(store: str | None, names: Sequence[str]) -> NDArray[np.float32] | None:
@@ -151,7 +148,7 @@ def _as_json(found: ScoredSet, pairs: ScoredPairs, runs: Sequence[Run], seeds: S
 def _page(
     found: ScoredSet,
     pairs: ScoredPairs,
-    train: TrainingPairs | None,
+    findings: Sequence[dict[str, Any]] | None,
     runs: Sequence[Run],
     seeds: Seeds | None,
     config: EvaluateConfig,
@@ -169,7 +166,7 @@ def _page(
         threshold_from=_threshold_from(config, first.threshold),
         calibration="As they were given." if method == "none" else f"Calibrated ({method}), fitted on val_scores.",
         notes=notes,
-        findings=None if train is None else [_leak(pairs, train)],
+        findings=findings,
         seeds=seeds,
         provenance=[*_provenance(config), *own_provenance(config.report)],
         version=__version__,
@@ -184,14 +181,30 @@ def _threshold_from(config: EvaluateConfig, threshold: float) -> str:
     return "The threshold is 0.5: without val_scores there is nothing to choose a better one on."
 
 
-def _leak(pairs: ScoredPairs, train: TrainingPairs) -> dict[str, Any]:
-    """Training pairs among the scored ones, as a finding."""
+def _audit(config: EvaluateConfig, proteins: ProteinSet | None) -> Audit | None:
+    """The audit of scored pairs beside training pairs; without sequences of all there is none."""
+    if proteins is None or config.train_pairs is None:
+        return None
+    splits = [
+        read_split("train_pairs", "train", [resolve(config.train_pairs)], proteins),
+        read_split("scores", "test", _files(config.scores)[:1], proteins),
+    ]
+    numbered = Numbered.of(splits)
+    rules = audit_rules(None, False, "drop", "drop")
+    return audit(numbered, rules, homology_within_reason(numbered, config.homology, None))
+
+
+def _findings(audited: Audit | None, pairs: ScoredPairs, train: TrainingPairs | None) -> list[dict[str, Any]] | None:
+    """Those of the audit; without sequences, training pairs among the scored ones, by id; None without either."""
+    if audited is not None:
+        return [finding.to_dict() for finding in audited.findings]
+    if train is None:
+        return None
     count = shared_with_training(pairs, train)
     sentence = f"{counted(count, 'scored pair')} of {len(pairs):,} stand in train_pairs too, in either order."
     if count:
         sentence += " A pair that was trained on measures nothing."
-        log.warning(sentence)
-    return {"check": "pair_overlap", "severity": "block" if count else "ok", "count": count, "sentence": sentence}
+    return [{"check": "shared_pairs", "severity": "block" if count else "ok", "count": count, "sentence": sentence}]
 
 
 def _provenance(config: EvaluateConfig) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from esm2_amp import __version__
 from esm2_amp.data.dataset import PairDataset
 from esm2_amp.evaluation.calibration import Calibration, fit_calibration
+from esm2_amp.evaluation.leaks import Audit
 from esm2_amp.evaluation.metrics import (
     best_threshold,
     calibration_metrics,
@@ -43,6 +44,7 @@ from esm2_amp.tasks.reporting import (
     write_page,
 )
 from esm2_amp.tasks.run_folder import write_table
+from esm2_amp.tasks.scored_pairs import near_training
 from esm2_amp.tasks.training_data import TrainingData
 
 _NOTES = {
@@ -63,7 +65,8 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """All numbers of a run: calibration and threshold (from validation), the splits, the metrics as they go to JSON.
+    """All numbers of a run: calibration and threshold (from validation), the splits, the metrics as they go to
+    JSON, and the audit of the data.
 
     ``fallback`` says why there is no calibration where one was asked for.
     """
@@ -73,6 +76,7 @@ class Measurement:
     threshold: float
     splits: dict[str, Split]
     metrics: dict[str, Any]
+    audit: Audit
 
     @property
     def brief(self) -> dict[str, Any]:
@@ -87,20 +91,24 @@ def measure(network: PairNetwork, store: FeatureStore, data: TrainingData, confi
     fitted, fallback = fit_calibration(config.calibration, logits["val"], tables["val"].label)
     probability = {name: fitted.apply(values) for name, values in logits.items()}
     threshold = best_threshold(tables["val"].label, probability["val"])
-    numbers, known = _known(data, store)
-    seen = {protein.key for protein in data.train.proteins}
+    numbers, proteins = _known(data, store)
+    seen = {"protein": frozenset(protein.key for protein in data.train.proteins)}
+    if (near := near_training(data.audit)) is not None:
+        seen["cluster"] = near
     splits = {}
     for name, table in tables.items():
         keys = np.array([protein.key for protein in table.proteins])
-        classes = pair_classes(keys[table.a], keys[table.b], seen)
+        groups = {family: pair_classes(keys[table.a], keys[table.b], known) for family, known in seen.items()}
         before = None if fitted.method == "none" else Calibration("none").apply(logits[name])
-        scored = Scored(name, _pairs(table, numbers), probability[name], before, classes, _NOTES[name])
-        splits[name] = Split(table, logits[name], classes, measured(scored, known, threshold, config.report))
+        scored = Scored(name, _pairs(table, numbers), probability[name], before, groups, _NOTES[name])
+        splits[name] = Split(
+            table, logits[name], groups["protein"], measured(scored, proteins, threshold, config.report)
+        )
     metrics = {"threshold": threshold} | _as_json(splits, fitted)
     if config.partner_shuffle:
         name = list(tables)[-1]
         metrics["partner_shuffle"] = {name: _partner_shuffle(network, store, tables[name], config)}
-    return Measurement(fitted, fallback, threshold, splits, metrics)
+    return Measurement(fitted, fallback, threshold, splits, metrics, data.audit)
 
 
 def _known(data: TrainingData, store: FeatureStore) -> tuple[dict[str, int], Known]:
@@ -196,7 +204,12 @@ def write_measurement(folder: Path, result: Measurement) -> None:
 
 
 def write_report(
-    folder: Path, result: Measurement, card: ModelCard, history: list[dict[str, float]], config: TrainConfig
+    folder: Path,
+    result: Measurement,
+    card: ModelCard,
+    history: list[dict[str, float]],
+    audit: Audit,
+    config: TrainConfig,
 ) -> None:
     """``report.html``: the last split first, then validation."""
     training = card.training
@@ -211,6 +224,7 @@ def write_report(
             threshold_from="The highest Matthews correlation on the validation pairs.",
             calibration=_calibration_sentence(result),
             shuffled=next(iter(result.metrics.get("partner_shuffle", {}).values()), None),
+            findings=[finding.to_dict() for finding in result.audit.findings],
             history=history,
             provenance=[("run", str(folder)), *model_provenance(card), *own_provenance(config.report)],
             version=__version__,

@@ -80,7 +80,7 @@ def run(cfg: DictConfig) -> Path:
     labelled = kept.pairs("drop", pairs)
     if len(labelled):
         name = Path(config.pairs).name
-        seen = model.training_sequences()
+        seen = {"protein": model.training_sequences()}
         measurable, known = beside_training(name, labelled, train, seen, partial(mean_vectors, store))
         found = measured(measurable, known, model.card.threshold, config.report)
         _write_report(found, labelled.counts, unscored, output, model.card, config)

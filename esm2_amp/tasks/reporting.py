@@ -45,13 +45,16 @@ class Pairs(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """Pairs with their probabilities; ``before``, ``classes`` and ``note`` as in :class:`ScoredSet`."""
+    """Pairs with their probabilities; ``before`` and ``note`` as in :class:`ScoredSet`.
+
+    ``groups``: (n,) C1, C2 or C3 of each pair by ``protein`` and by ``cluster``, as far as they are known.
+    """
 
     name: str
     pairs: Pairs
     probability: Floats
     before: Floats | None
-    classes: NDArray[np.str_] | None
+    groups: dict[str, NDArray[np.str_]]
     note: str = ""
 
 
@@ -95,20 +98,19 @@ def plain_metrics(found: Numbers) -> dict[str, Any]:
 def measured(scored: Scored, known: Known, threshold: float, report: ReportConfig) -> ScoredSet:
     """Every number of a set of scored pairs, and what the page draws of it."""
     baselines = baseline_scores(scored.pairs, known)
-    groups = {} if scored.classes is None else {"protein": scored.classes}
     with progress(f"intervals of {scored.name}", "resamples") as (begin, advance):
-        begin(count_resamples(groups, baselines, report.resamples))
+        begin(count_resamples(scored.groups, baselines, report.resamples))
         summary = summarise(
             *scored.pairs,
             scored.probability,
-            groups,
+            scored.groups,
             threshold,
             baselines,
             n_proteins=known.n_proteins,
             resampling=report.resampling(advance),
         )
-    name, pairs, probability, before, classes, note = scored
-    return ScoredSet(name, pairs.label, probability, before, classes, baselines, summary, note)
+    name, pairs, probability, before, groups, note = scored
+    return ScoredSet(name, pairs.label, probability, before, groups.get("protein"), baselines, summary, note)
 
 
 def show_sets(title: str, sets: Iterable[ScoredSet]) -> None:

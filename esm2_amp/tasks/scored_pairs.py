@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from esm2_amp.data.audit_homology import training_sequences
+from esm2_amp.data.findings import Numbered
 from esm2_amp.errors import InputError
+from esm2_amp.evaluation.leaks import Audit
 from esm2_amp.evaluation.metrics import pair_classes
 from esm2_amp.io.fasta import ProteinSet
 from esm2_amp.io.pairs import counted, iter_pairs
 from esm2_amp.io.scores import ScoredPairs
+from esm2_amp.records import sequence_key
 from esm2_amp.tasks.reporting import Known, Pairs, Scored
 
 _ROW_NOTES = {
@@ -64,30 +68,40 @@ def beside_training(
     name: str,
     scored: ScoredPairs,
     train: TrainingPairs | None,
-    seen: Collection[str] | None,
+    seen: Mapping[str, Collection[str]],
     vectors: Callable[[Sequence[str]], NDArray[np.float32] | None],
 ) -> tuple[Scored, Known]:
     """Number the proteins of scored and training pairs together.
 
     Args:
         name: of the scored pairs.
-        scored: read or predicted; its probabilities count as calibrated.
+        scored: read or predicted.
         train: None where they are not known.
-        seen: names of the proteins in training pairs, for C1, C2 and C3; None where they are not known.
+        seen: by ``protein`` and by ``cluster``, as far as it is known: names of the proteins that training has seen.
         vectors: (n, D) of named proteins, or None where one has none; asked only where there are training pairs.
     """
     names = list(scored.proteins)
     numbers = {protein: number for number, protein in enumerate(names)}
     pairs = Pairs(scored.a.astype(np.int64), scored.b.astype(np.int64), scored.label.astype(np.int64))
-    classes = None
-    if seen is not None:
-        classes = pair_classes((names[i] for i in pairs.a), (names[i] for i in pairs.b), seen)
+    groups = {
+        family: pair_classes((names[i] for i in pairs.a), (names[i] for i in pairs.b), known)
+        for family, known in seen.items()
+    }
     trained = None
     if train is not None:
         to = np.array([numbers.setdefault(protein, len(numbers)) for protein in train.proteins], dtype=np.int64)
         trained = Pairs(to[train.pairs.a], to[train.pairs.b], train.pairs.label)
     known = Known(len(numbers), trained, None if trained is None else vectors(list(numbers)))
-    return Scored(name, pairs, scored.probability, None, classes), known
+    return Scored(name, pairs, scored.probability, None, groups), known
+
+
+def near_training(audit: Audit) -> frozenset[str] | None:
+    """Keys of the sequences in one cluster with a training sequence; None where homologues were not searched."""
+    if audit.homology is None:
+        return None
+    numbered, clusters = Numbered.of(audit.splits), audit.homology.clusters
+    near = np.isin(clusters, clusters[training_sequences(numbered)])
+    return frozenset(sequence_key(numbered.sequences[i]) for i in np.flatnonzero(near))
 
 
 def shared_with_training(scored: ScoredPairs, train: TrainingPairs) -> int:
