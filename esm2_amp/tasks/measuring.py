@@ -204,12 +204,7 @@ def write_measurement(folder: Path, result: Measurement) -> None:
 
 
 def write_report(
-    folder: Path,
-    result: Measurement,
-    card: ModelCard,
-    history: list[dict[str, float]],
-    audit: Audit,
-    config: TrainConfig,
+    folder: Path, result: Measurement, card: ModelCard, history: list[dict[str, float]], config: TrainConfig
 ) -> None:
     """``report.html``: the last split first, then validation."""
     training = card.training
