@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from esm2_amp.evaluation.figures import draw_history
-from esm2_amp.evaluation.page_parts import ScoredSet, lead_sentence, part_of_page, tiles, verdict
+from esm2_amp.evaluation.page_parts import ScoredSet, lead_sentence, part_of_page, tiles, unclear, verdict
 from esm2_amp.evaluation.page_tables import differences_table, seeds_table, shuffle_table
 
 _STYLES = {"block": "stop", "show": "warn", "ok": ""}
@@ -69,7 +69,7 @@ def render(page: Page) -> str:
     return environment.get_template("page.html.j2").render(
         page=page,
         lead=lead_sentence(first),
-        warnings=first.summary["warnings"],
+        warnings=unclear(first),
         verdict=verdict(first),
         tiles=tiles(first),
         level=f"{first.summary['level']:.0%}" if first.summary["resamples"] else None,

@@ -117,9 +117,22 @@ def is_clear(found: Numbers) -> bool:
     return found["auroc"] is None or best is None or found["auroc"] - best[1] >= CLEAR_OF_BASELINE
 
 
+def unclear(scored: ScoredSet) -> list[str]:
+    """A sentence for each class where the model does not stand clear of the best baseline."""
+    told = []
+    for title, found in scored.shown.items():
+        best = best_baseline(found)
+        if best is not None and not is_clear(found):
+            told.append(
+                f"{title} (n = {found['n']:,}): the AUROC of {found['auroc']:.3f} is not {CLEAR_OF_BASELINE} above the "
+                f"{best[1]:.3f} of the baseline '{best[0]}'."
+            )
+    return told
+
+
 def verdict(scored: ScoredSet) -> str | None:
-    """A sentence where the model stands clear of every baseline in every class; None where there is a warning."""
-    if scored.summary["warnings"] or best_baseline(scored.numbers["all"]) is None or scored.one_class:
+    """A sentence where the model stands clear of every baseline in every class; None where it does not."""
+    if unclear(scored) or best_baseline(scored.numbers["all"]) is None or scored.one_class:
         return None
     known = ", ".join(scored.baselines)
     return f"In every class of pairs the AUROC is at least {CLEAR_OF_BASELINE} above that of every baseline ({known})."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 import json
 import math
 import os
@@ -18,12 +19,14 @@ import pytest
 from safetensors.torch import load_file
 
 ROOT = Path(__file__).parents[2]
-PNG = b"\x89PNG\r\n\x1a\n"
 RUN_FILES = {
     "config.yaml", "metrics.json", "metrics.csv", "history.csv", "train.log",
     "predictions/val.tsv", "predictions/test.tsv",
     "model/card.json", "model/model.safetensors", "model/training_sequences.txt",
-    "figures/history.png", "figures/curves.png",
+    "report.html", "audit.json",
+}  # fmt: skip
+BASELINES = {
+    "degree oracle", "degree in training", "positive ratio in training", "additive model", "nearest training pair",
 }  # fmt: skip
 Run = Callable[..., Any]
 
@@ -61,14 +64,16 @@ def test_training_fills_the_run_folder(model: str, world: Any, warm: Path, cli: 
     assert set(found["test"]) == {"all", "C1", "C2", "C3"}
     assert {kind: found["test"][kind]["n"] for kind in found["test"]} == {"all": 28, "C1": 10, "C2": 10, "C3": 8}
     assert set(found["val"]) == {"all", "C1", "C2"}
-    assert set(found["baselines"]["test"]) == {"degree in training", "degree oracle"}
+    assert set(found["baselines"]["test"]) == BASELINES
     assert found["baselines"]["test"]["degree in training"]["C3"]["auroc"] == 0.5  # it knows nothing of these
     card = json.loads((run / "model" / "card.json").read_text())
     assert (card["network"], card["width"]) == (model, 32)
     assert card["threshold"] == found["threshold"]
-    for figure in (run / "figures").glob("*.png"):
-        assert figure.read_bytes().startswith(PNG)
-        assert figure.stat().st_size > 5_000
+    page = (run / "report.html").read_text()
+    assert f"{found['test']['all']['auroc']:.3f}" in page
+    assert card["encoder"]["sha256"] in page
+    assert hashlib.sha256(world.train.read_bytes()).hexdigest() in page
+    assert 100_000 < len(page) < 400_000
 
 
 def test_a_run_leaves_the_environment_as_it_was(world: Any, warm: Path, cli: Run) -> None:
@@ -137,7 +142,7 @@ def test_training_without_test_pairs(world: Any, warm: Path, cli: Run) -> None:
     done(cli(world.training("model=dpm", "epochs=1", "run_dir=run", "data.test=null"), warm))
     assert "test" not in metrics(warm / "run")
     assert not (warm / "run" / "predictions" / "test.tsv").exists()
-    assert (warm / "run" / "figures" / "curves.png").exists()
+    assert "val: how well" in (warm / "run" / "report.html").read_text()
 
 
 def test_several_test_files_are_one_test(world: Any, warm: Path, cli: Run, trained: Path) -> None:
