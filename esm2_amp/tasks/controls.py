@@ -13,7 +13,7 @@ from esm2_amp.tasks.training_data import TrainingData
 
 CONTROLS = {
     "labels": "training pairs with shuffled labels",
-    "rewire": "training pairs with exchanged partners, every protein keeping its number of positives",
+    "rewire": "training pairs with exchanged partners, every protein keeping its numbers of positives and negatives",
 }
 
 
@@ -35,9 +35,11 @@ def with_control(data: TrainingData, control: str | None, seed: int) -> Training
     train = data.train
     if control == "labels":
         return replace(data, train=replace(train, label=shuffled_labels(train.label, seed).astype(train.label.dtype)))
-    new = rewired(train.a, train.b, train.label, len(train.proteins), seed)
-    if new.unswapped:
-        log.warning("%d positive pairs stay as they are: no exchange was found for them.", new.unswapped)
+    # the negatives, too: where they were chosen by the rule, they alone would teach it
+    positives = rewired(train.a, train.b, train.label, len(train.proteins), seed)
+    new = rewired(positives.a, positives.b, 1 - train.label, len(train.proteins), seed)
+    if unswapped := positives.unswapped + new.unswapped:
+        log.warning("%d pairs stay as they are: no exchange was found for them.", unswapped)
     pairs = replace(train, a=new.a.astype(train.a.dtype), b=new.b.astype(train.b.dtype))
     return replace(data, train=pairs)
 

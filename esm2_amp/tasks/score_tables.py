@@ -88,9 +88,7 @@ def _aligned(scored: ScoredPairs, pairs: ScoredPairs, file: str) -> NDArray[np.f
         row, said = place.pop(pair, (-1, label))
         if row < 0 or said != label:
             what = "is not scored here" if row < 0 else f"has the label {said} here and {label} in the first table"
-            raise InputError(
-                f"the pair {' - '.join(pair)} {what}", file=file, remedy="Compare scores of the same pairs."
-            )
+            raise InputError(f"the pair {' - '.join(pair)} {what}", file=file, remedy=_SAME)
         rows.append(row)
     if place:
         what = f"{counted(len(place), 'pair')} that the first table has not, as {' - '.join(next(iter(place)))}"

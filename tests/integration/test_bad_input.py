@@ -283,6 +283,10 @@ VALUES: dict[str, Case] = {
             ("patience", "0", "patience 0"),
             ("batch_size", "0", "batch_size 0"),
             ("seed", "-1", "seed -1"),
+            ("control", "magic", "control 'magic' labels rewire"),
+            ("report.resamples", "-1", "report.resamples -1"),
+            ("report.level", "95", "report.level 95 0.95"),
+            ("report.seed", "-1", "report.seed -1"),
             ("calibration", "histogram", "calibration histogram none temperature platt isotonic"),
             ("model.optimizer.lr", "0", "model.optimizer.lr 0"),
             ("model.optimizer.lr", "-1", "model.optimizer.lr -1"),
@@ -554,6 +558,12 @@ STORES: dict[str, Case] = {
 }
 
 MODELS: dict[str, Case] = {
+    "resamples of predict": (lambda b: b.predict("report.resamples=-1"), "report.resamples -1"),
+    "training pairs of predict": (lambda b: b.predict("train_pairs=none.tsv"), "none.tsv no_such_file"),
+    "unlabelled training pairs of predict": (
+        lambda b: b.predict("train_pairs=" + b.write("t.tsv", "P00\tP01\n")),
+        "t.tsv line_1 P00 P01 no_label",
+    ),
     "missing": (lambda b: b.predict("checkpoint=none"), "'none' not_exist checkpoint"),
     "a run": (lambda b: b.predict(f"checkpoint={b.run}"), "card.json RUN/model"),
     "a file": (lambda b: b.predict(f"checkpoint={b.world.fasta}"), "proteins.fasta checkpoint"),

@@ -98,7 +98,7 @@ def test_a_table_is_read_in_the_forms_people_have(form: str, evaluate: Any, cli:
 
 def test_rows_that_measure_nothing_are_counted_and_told(evaluate: Any, tmp_path: Path) -> None:
     rows = drawn()
-    (a, b, label, probability), (c, d, *_) = rows[0], rows[1]
+    a, b, label, probability = rows[0]
     more = f"{a}\tX\t\t0.5\n{a}\tY\t1\t\n{b}\t{a}\t{label}\t{probability}\n{a}\t{b}\t{label}\t0.123\n"
     found = evaluate(table(rows) + more)
     assert found["rows"] == {
@@ -266,12 +266,117 @@ def test_a_mistake_ends_with_one_message_and_no_file(name: str, cli: Run, tmp_pa
 
 def test_a_hostile_name_stays_text(cli: Run, tmp_path: Path) -> None:
     name = "<script>x<b>"
-    (a, *rest), *rows = drawn(30)
+    (_, *rest), *rows = drawn(30)
     (tmp_path / f"{name}.tsv").write_text(table([("<script>y", *rest), *rows]))
     (tmp_path / "train.tsv").write_text(f"<script>y\t{rest[0]}\t1\n")
-    words = [f"scores={name}.tsv", "train_pairs=train.tsv", "output=out", "report.resamples=2"]
+    words = [f"scores='{name}.tsv'", "train_pairs=train.tsv", "output=out", "report.resamples=2"]
     outcome = cli(["evaluate", *words], tmp_path)
     assert outcome.code == 0, outcome.err
     page = (tmp_path / "out" / "report.html").read_text()
     assert "<script" not in page
     assert "&lt;script&gt;x&lt;b&gt;" in page
+
+
+# --- in the reports of train and predict
+
+
+def test_a_run_says_what_it_was_audited_for_and_how_sure_its_numbers_are(trained: Path) -> None:
+    found = json.loads((trained / "metrics.json").read_text())
+    for split in ("val", "test"):
+        summary = found["evaluation"][split]
+        assert summary["resamples"] == 200
+        for kind, metrics in found[split].items():
+            numbers = summary["families"]["protein"][kind]
+            assert {name: numbers[name] for name in metrics} == metrics
+            for baseline, by_class in found["baselines"][split].items():
+                again = numbers["baselines"][baseline]
+                assert {name: again[name] for name in ("auroc", "aupr")} == by_class[kind]
+    page = (trained / "report.html").read_text()
+    audit = json.loads((trained / "audit.json").read_text())
+    assert all(
+        finding["check"].replace("_", " ") in page for finding in audit["findings"] if finding["severity"] == "show"
+    )
+    card = json.loads((trained / "model" / "card.json").read_text())
+    assert "evaluation" not in card["metrics"]
+    assert len(json.dumps(card)) < 12_000
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_predictions_of_labelled_pairs_have_a_report(
+    pairs: bool, world: Any, trained: Path, cli: Run, warm: Path
+) -> None:
+    given = [f"train_pairs={world.train}"] if pairs else []
+    assert cli(world.prediction(trained / "model", "output=s.tsv.gz", *given), warm).code == 0
+    found = json.loads((warm / "s.metrics.json").read_text())
+    run = json.loads((trained / "metrics.json").read_text())
+    baselines = found["evaluation"]["families"]["protein"]["C1"]["baselines"]
+    assert set(baselines) == (set(run["baselines"]["test"]) if pairs else {"degree oracle"})
+    for name, values in baselines.items():
+        told = run["baselines"]["test"][name]["C1"]
+        assert {metric: values[metric] for metric in told} == pytest.approx(told, abs=1e-6)
+    page = (warm / "s.report.html").read_text()
+    assert json.loads((trained / "model" / "card.json").read_text())["encoder"]["sha256"] in page
+    assert f"{run['test']['all']['auroc']:.3f}" in page
+
+
+def test_training_proteins_without_sequences_leave_out_the_baselines_of_features(
+    world: Any, trained: Path, cli: Run, warm: Path
+) -> None:
+    (warm / "train.tsv").write_text(world.train.read_text() + "ELSEWHERE\tP00\t1\n")
+    outcome = cli(world.prediction(trained / "model", "output=s.tsv", "train_pairs=train.tsv"), warm)
+    assert outcome.code == 0, outcome.err
+    baselines = json.loads((warm / "s.metrics.json").read_text())["evaluation"]["families"]["protein"]["all"][
+        "baselines"
+    ]
+    assert set(baselines) == {"degree oracle", "degree in training", "positive ratio in training"}
+
+
+def test_of_a_repeated_pair_one_row_is_measured_and_none_of_one_with_both_labels(
+    world: Any, trained: Path, cli: Run, warm: Path
+) -> None:
+    rows = "P00\tP01\t1\nP01\tP00\t1\nP02\tP03\t0\nP02\tP04\t1\nP04\tP02\t0\n"
+    (warm / "pairs.tsv").write_text(rows)
+    assert cli(world.prediction(trained / "model", "pairs=pairs.tsv", "output=s.tsv"), warm).code == 0
+    assert len((warm / "s.tsv").read_text().splitlines()) == 6  # every row is scored all the same
+    found = json.loads((warm / "s.metrics.json").read_text())
+    assert found["all"]["n"] == 2
+    assert (found["rows"]["repeated"], found["rows"]["both_labels"]) == (1, 2)
+    assert (
+        "1 of a pair that stands above already, in either order, 2 of pairs with both labels"
+        in (warm / "s.report.html").read_text()
+    )
+
+
+def test_a_control_says_so_everywhere(world: Any, warm: Path, cli: Run) -> None:
+    for control in ("labels", "rewire"):
+        outcome = cli(world.training("model=dpm", "epochs=1", f"control={control}", "partner_shuffle=true"), warm)
+        assert outcome.code == 0, outcome.err
+        (run,) = (warm / "runs").glob(f"*/*-dpm-control-{control}")
+        assert "A control, no result" in outcome.err
+        assert "A control, no result" in outcome.out
+        assert "A control, no result" in (run / "report.html").read_text()
+        found = json.loads((run / "metrics.json").read_text())
+        assert found["control"] == control
+        assert 0 <= found["partner_shuffle"]["test"]["auroc"] <= 1
+        assert "Shuffle test" in (run / "report.html").read_text()
+        predicted = cli(world.prediction(run / "model", f"output={control}.tsv"), warm)
+        assert "This model is a control" in predicted.err
+
+
+@pytest.mark.slow
+def test_controls_fall_to_chance_where_the_model_learns(cli: Run, tmp_path: Path) -> None:
+    def auroc(control: str) -> float:
+        words = [
+            f"control={control}",
+            f"run_dir={control}",
+            "epochs=12",
+            "report.resamples=0",
+            "data.homology.engine=none",
+        ]
+        outcome = cli(["train", "model=dpm", "trainer.accelerator=cpu", "features.device=cpu", *words], tmp_path)
+        assert outcome.code == 0, outcome.err
+        return json.loads((tmp_path / control / "metrics.json").read_text())["test"]["all"]["auroc"]
+
+    assert auroc("null") > 0.7
+    assert 0.4 < auroc("labels") < 0.6
+    assert 0.4 < auroc("rewire") < 0.62
