@@ -368,14 +368,14 @@ def test_controls_fall_to_chance_where_the_model_learns(cli: Run, tmp_path: Path
     def auroc(control: str) -> float:
         words = [
             f"control={control}",
-            f"run_dir={control}",
+            f"run_dir=run_{control}",
             "epochs=12",
             "report.resamples=0",
             "data.homology.engine=none",
         ]
         outcome = cli(["train", "model=dpm", "trainer.accelerator=cpu", "features.device=cpu", *words], tmp_path)
         assert outcome.code == 0, outcome.err
-        return json.loads((tmp_path / control / "metrics.json").read_text())["test"]["all"]["auroc"]
+        return json.loads((tmp_path / f"run_{control}" / "metrics.json").read_text())["test"]["all"]["auroc"]
 
     assert auroc("null") > 0.7
     assert 0.4 < auroc("labels") < 0.6
