@@ -124,7 +124,8 @@ def _in_pieces(query: str, target: str, least: float, threads: int) -> Iterator[
     """
     reached = 0
     for start in range(0, len(query), PIECE):
-        piece, first = query[start : start + PIECE], max(0, reached - PIECE // 2)
+        piece = query[start : start + PIECE]
+        first = max(0, min(reached - PIECE // 2, len(target) - PIECE))  # never beyond the end
         result = _local(piece, [target[first : first + 3 * PIECE]], "full", threads)[0]
         if result.score >= min(least, len(piece)):
             reached = first + result.target_end + 1
