@@ -120,7 +120,7 @@ def _exchange(
     codes, left = list(drawn), ends[len(ends) // 2 * 2 :]
     for x, y in zip(ends[0 : len(ends) - 1 : 2], ends[1::2], strict=True):
         for at in rng.integers(len(codes), size=SWAPS).tolist() if codes else ():
-            u, v = drawn[codes[at]]
+            u, v = drawn[codes[at]] if rng.random() < 0.5 else drawn[codes[at]][::-1]
             new = [code_of(x, u), code_of(y, v)]
             if x != u and y != v and new[0] != new[1] and not any(code in known or code in drawn for code in new):
                 del drawn[codes[at]]
