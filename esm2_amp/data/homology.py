@@ -86,7 +86,7 @@ def estimated_seconds(engine: str, query_residues: int, target_residues: int, th
     return start + per_pair * query_residues * target_residues / threads
 
 
-COST = {"mmseqs": (2.0, 2.5e-12), "kmers": (0.2, 5e-12)}
+COST = {"mmseqs": (2.0, 2e-12), "kmers": (0.3, 3.3e-12)}
 """Seconds to start and per residue of query and of target on one core, measured on 8,000 human proteins."""
 _INSTALL = "Install MMseqs2 (package mmseqs2 of Debian and bioconda), or pip install pyopal (Python up to 3.13)."
 

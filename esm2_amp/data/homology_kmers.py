@@ -69,11 +69,12 @@ def search(
     return columns[:, 0].astype(np.int64), columns[:, 1].astype(np.int64), columns[:, 2]
 
 
-def _rarity(words: csr_array) -> NDArray[np.float64]:
+def _rarity(words: csr_array) -> NDArray[np.float32]:
     """Weight of every word: the logarithm of how rare it is among n sequences, 0 for the frequent ones."""
     n = words.shape[0]
     held = np.bincount(words.indices, minlength=20**K)
-    return np.where(held > max(FREQUENT * n, 50), 0, np.log1p(n / np.maximum(held, 1)))
+    weight = np.where(held > max(FREQUENT * n, 50), 0, np.log1p(n / np.maximum(held, 1)))
+    return weight.astype(np.float32)
 
 
 def _best(target: NDArray[np.int64], score: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -91,10 +92,12 @@ def _words(sequences: Sequence[str]) -> csr_array:
         parts = [code[i : i + starts] for i in range(K)] if starts > 0 else [np.empty(0, np.int64)]
         valid = np.all([part >= 0 for part in parts], axis=0)
         words = np.unique(sum(part * 20**i for i, part in enumerate(parts))[valid])
-        indices.append(words)
+        indices.append(words.astype(np.int32))
         rows.append(rows[-1] + len(words))
     columns = np.concatenate(indices)
-    return csr_array((np.ones(len(columns)), columns, rows), shape=(len(sequences), 20**K))
+    return csr_array(
+        (np.ones(len(columns), np.float32), columns, np.array(rows, np.int32)), shape=(len(sequences), 20**K)
+    )
 
 
 def _aligned(
@@ -124,7 +127,8 @@ def _in_pieces(query: str, target: str, least: float, threads: int) -> Iterator[
     """
     reached = 0
     for start in range(0, len(query), PIECE):
-        piece, first = query[start : start + PIECE], max(0, reached - PIECE // 2)
+        piece = query[start : start + PIECE]
+        first = max(0, min(reached - PIECE // 2, len(target) - PIECE))  # never beyond the end
         result = _local(piece, [target[first : first + 3 * PIECE]], "full", threads)[0]
         if result.score >= min(least, len(piece)):
             reached = first + result.target_end + 1

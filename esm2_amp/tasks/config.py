@@ -255,6 +255,34 @@ class AuditConfig:
 
 
 @dataclass
+class NegativesConfig:
+    """How negatives are drawn; see ``conf/split.yaml``."""
+
+    kind: str
+    ratio: float
+    known: Any
+
+
+@dataclass
+class SplitConfig:
+    """``conf/split.yaml``."""
+
+    pairs: str
+    fasta: str
+    output: str
+    kind: str
+    ratios: list[float]
+    folds: int
+    fold_by: str
+    seed: int
+    unknown: str
+    conflicts: str
+    negatives: NegativesConfig
+    homology: HomologyConfig
+    threads: int | None
+
+
+@dataclass
 class PretrainConfig:
     """``conf/pretrain.yaml``."""
 

@@ -1,0 +1,67 @@
+"""What degree and column give away of the labels, on lists where it is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from esm2_amp.data.findings import AuditSplit, Numbered
+from esm2_amp.evaluation.leaks import column_finding, degree_finding
+from esm2_amp.io.resolve import PairTable
+from esm2_amp.records import STANDARD_RESIDUES, Protein
+
+LETTERS = list(STANDARD_RESIDUES)
+
+
+def numbered(a: np.ndarray, b: np.ndarray, label: np.ndarray, n: int) -> Numbered:
+    rng = np.random.default_rng(0)
+    proteins = tuple(Protein(f"P{i}", "".join(rng.choice(LETTERS, 12))) for i in range(n))
+    table = PairTable(proteins, a.astype(np.int32), b.astype(np.int32), label.astype(np.int8), np.arange(len(a)), ())
+    return Numbered.of([AuditSplit("train", "train", "train.tsv", table)])
+
+
+def random_list(rng: np.random.Generator, n: int = 200, pairs: int = 3000) -> tuple[np.ndarray, ...]:
+    i, j = np.triu_indices(n, 1)
+    chosen = rng.choice(len(i), pairs, replace=False)
+    a, b, label = i[chosen], j[chosen], rng.integers(0, 2, pairs)
+    turn = rng.random(pairs) < 0.5
+    return np.where(turn, b, a), np.where(turn, a, b), label
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_random_list_gives_nothing_away(seed: int) -> None:
+    given = numbered(*random_list(np.random.default_rng(seed)), 200)
+    for finding, key in ((degree_finding(given, 0), "oracle_auroc"), (column_finding(given, 0), "column_auroc")):
+        assert finding.severity == "ok"
+        assert abs(finding.figures[key] - 0.5) < 0.05
+
+
+def test_hubs_that_are_positive_only_are_seen() -> None:
+    rng = np.random.default_rng(1)
+    a, b, _ = random_list(rng)
+    label = (rng.random(len(a)) < np.where((a < 60) | (b < 60), 0.9, 0.1)).astype(int)
+    finding = degree_finding(numbered(a, b, label, 200), 0)
+    assert finding.severity == "show"
+    assert finding.figures["oracle_auroc"] > 0.8
+
+
+@pytest.mark.parametrize("sorted_class", [0, 1])
+def test_sorted_pairs_of_one_class_are_seen(sorted_class: int) -> None:
+    a, b, label = random_list(np.random.default_rng(2))
+    swap = (label == sorted_class) & (a > b)
+    a, b = np.where(swap, b, a), np.where(swap, a, b)
+    finding = column_finding(numbered(a, b, label, 200), 0)
+    assert finding.severity == "show"
+    sides = finding.figures["one_sided_negatives"], finding.figures["one_sided_positives"]
+    assert sides[sorted_class] > sides[1 - sorted_class] + 0.2
+
+
+def test_sorted_pairs_of_both_classes_tell_nothing() -> None:
+    a, b, label = random_list(np.random.default_rng(3))
+    finding = column_finding(numbered(np.minimum(a, b), np.maximum(a, b), label, 200), 0)
+    assert finding.severity == "ok"
+
+
+def test_the_columns_of_few_pairs_are_left_to_chance() -> None:
+    finding = column_finding(numbered(np.arange(6), np.arange(6, 12), np.array([0, 1] * 3), 12), 0)
+    assert finding.severity == "ok"
