@@ -39,7 +39,9 @@ def write_overrides(file: Path, comment: Sequence[str], options: Mapping[str, An
     with atomic_text(file) as stream:
         stream.writelines(f"# {line}\n" for line in comment)
         for key, value in options.items():
-            stream.write(f"{key}: {json.dumps(value, ensure_ascii=False)}\n")
+            # without a point, 1e-08 is text to most readers of YAML
+            text = re.sub(r"^(-?[0-9]+)e", r"\1.0e", json.dumps(value, ensure_ascii=False))
+            stream.write(f"{key}: {text}\n")
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -229,6 +230,8 @@ def _make_trials(folder: Path, plan: Plan, validation: CrossValidation) -> Outco
         sweep = Sweep(study, storage, workers, plan.space, config.seed, settings.startup_trials, budget)
         sweep.work(objective, display.ended)
         elsewhere = sweep.running()
+    if not elsewhere:
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # with what killed processes left in it
     best = best_trial(study)
     if best is None:
         raise no_result(study, elsewhere)
