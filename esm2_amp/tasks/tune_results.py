@@ -118,7 +118,7 @@ def write_results(folder: Path, outcome: Outcome, config: TuneConfig, template: 
     title = f"Sweep of {config.model.name} on {outcome.provenance['data']}"
     _write_text(
         folder / "report.html",
-        render_page(study, title, f"{sentence}.", table, best.number, outcome.provenance, plotlyjs),
+        render_page(study, metric, title, f"{sentence}.", table, best.number, outcome.provenance, plotlyjs),
     )
     _show(outcome, metric, config.tune.folds)
     say(sentence + ".")

@@ -64,6 +64,7 @@ tr.best { background: #e8f2ea; }
 
 def render_page(
     study: optuna.Study,
+    metric: str,
     title: str,
     summary: str,
     table: tuple[Sequence[str], Sequence[Sequence[Any]]],
@@ -75,6 +76,7 @@ def render_page(
 
     Args:
         study: with at least one completed trial.
+        metric: what it aims at.
         title: of the page.
         summary: a sentence or two on top.
         table: columns and rows; the first cell is the trial's number.
@@ -86,7 +88,7 @@ def render_page(
     return environment.from_string(_TEMPLATE).render(
         title=title,
         summary=summary,
-        figures=_figures(study, plotlyjs),
+        figures=_figures(study, metric, plotlyjs),
         columns=table[0],
         rows=table[1],
         best=best,
@@ -94,14 +96,16 @@ def render_page(
     )
 
 
-def _figures(study: optuna.Study, plotlyjs: PlotlyJs) -> list[dict[str, str]]:
+def _figures(study: optuna.Study, metric: str, plotlyjs: PlotlyJs) -> list[dict[str, str]]:
     """Title, note and HTML of each figure; the drawing library comes with the first one."""
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    history = plot_optimization_history(study, target_name=metric)
+    epochs = plot_intermediate_values(study).update_layout(xaxis_title="epoch, fold after fold", yaxis_title=metric)
     drawn: list[tuple[str, str, go.Figure | None]] = [
-        ("History", "The value of each completed trial, and the best so far.", plot_optimization_history(study)),
-        ("Folds", f"The score of each fold, of the best {_SPREAD_OF} trials at most.", _fold_spread(study, done)),
-        ("Epochs", "The score so far after each epoch of each fold.", plot_intermediate_values(study)),
-        ("Parallel coordinates", "Each line is a completed trial.", plot_parallel_coordinate(study)),
+        ("History", "The value of each completed trial, and the best so far.", history),
+        ("Folds", f"The score of each fold, of the best {_SPREAD_OF} trials at most.", _folds(study, done, metric)),
+        ("Epochs", "The score so far after each epoch; a line that ends early is a pruned trial.", epochs),
+        ("Parallel coordinates", "Each line is a completed trial.", _coordinates(study, done, metric)),
     ]
     varying = len(done) > 1 and len({trial.value for trial in done}) > 1
     importances = plot_param_importances(study) if varying else None
@@ -114,7 +118,7 @@ def _figures(study: optuna.Study, plotlyjs: PlotlyJs) -> list[dict[str, str]]:
         html = (
             ""
             if figure is None
-            else figure.update_layout(title=None).to_html(
+            else figure.update_layout(title=None, template="plotly_white", margin={"t": 30}).to_html(
                 full_html=False,
                 include_plotlyjs=library[plotlyjs] if number == 0 else False,
                 div_id=f"figure{number}",
@@ -125,7 +129,14 @@ def _figures(study: optuna.Study, plotlyjs: PlotlyJs) -> list[dict[str, str]]:
     return figures
 
 
-def _fold_spread(study: optuna.Study, done: Sequence[FrozenTrial]) -> go.Figure:
+def _coordinates(study: optuna.Study, done: Sequence[FrozenTrial], metric: str) -> go.Figure:
+    """Optuna's, with names short enough to be read: ``hidden1`` for ``model.network.hidden1``."""
+    figure = plot_parallel_coordinate(study, target_name=metric)
+    names = sorted({name for trial in done for name in trial.params})
+    return figure.update_xaxes(ticktext=[metric, *(name.split(".")[-1] for name in names)])
+
+
+def _folds(study: optuna.Study, done: Sequence[FrozenTrial], metric: str) -> go.Figure:
     """Trials from best to worst; a point for each fold, a dash for their mean."""
     sign = -1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1
     shown = sorted(done, key=lambda trial: sign * (trial.value or 0))[:_SPREAD_OF]
@@ -142,4 +153,4 @@ def _fold_spread(study: optuna.Study, done: Sequence[FrozenTrial]) -> go.Figure:
     means = [trial.value for trial in shown]
     marker = {"symbol": "line-ew", "size": 20, "line": {"width": 2}}
     figure.add_scatter(x=names, y=means, mode="markers", name="mean", marker=marker)
-    return figure.update_yaxes(title="score")
+    return figure.update_yaxes(title=metric)
