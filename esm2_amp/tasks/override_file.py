@@ -16,7 +16,7 @@ from esm2_amp.errors import InputError
 from esm2_amp.io.atomic import atomic_text
 
 _PREFIX = "overrides="
-_KEY = re.compile(r"(?!hydra\b)[A-Za-z]\w*(\.\w+)*")
+_KEY = re.compile(r"(?!hydra\b)[A-Za-z]\w*(\.\w+)*", re.ASCII)
 
 
 def with_overrides(words: Sequence[str]) -> list[str]:
@@ -79,7 +79,13 @@ def leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _as_word(value: Any) -> str:
     """A value in Hydra's grammar, quoted so that it is nothing but itself."""
     if isinstance(value, str):
-        if re.fullmatch(r"[A-Za-z]\w*", value) and value.lower() not in ("null", "true", "false", "nan", "inf"):
+        if re.fullmatch(r"[A-Za-z]\w*", value, re.ASCII) and value.lower() not in (
+            "null",
+            "true",
+            "false",
+            "nan",
+            "inf",
+        ):
             return value
         escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
         return f"'{escaped}'"
