@@ -68,8 +68,8 @@ def open_run(run_dir: str | None, name: str, cfg: DictConfig, *, resume: bool, c
 def open_shared(run_dir: str | None, name: str, cfg: DictConfig, mark: str) -> Iterator[Path]:
     """The folder of work that several processes share and that the same command goes on with; made if absent.
 
-    A new folder is taken away again when the block ends with an InputError before anything but the configuration was
-    put into it.
+    A new folder is taken away again when the block ends with an InputError before anything but the configuration
+    and logs was put into it.
 
     Args:
         run_dir: where; None makes ``runs/DATE/TIME-NAME``.
@@ -101,7 +101,7 @@ def open_shared(run_dir: str | None, name: str, cfg: DictConfig, mark: str) -> I
     try:
         yield folder
     except InputError:
-        if made and [path.name for path in folder.iterdir()] == [file.name]:
+        if made and all(path == file or path.suffix == ".log" for path in folder.iterdir()):
             _take_away(folder, made)
         raise
 

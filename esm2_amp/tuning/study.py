@@ -164,9 +164,9 @@ def open_sweep(
         InputError: a study of that name was begun with another setting, which is named.
     """
     with workers.alone():
-        study = optuna.create_study(
-            storage=storage, study_name=name, direction=metric.direction, pruner=pruner, load_if_exists=True
-        )
+        if name not in optuna.get_all_study_names(storage):
+            optuna.create_study(storage=storage, study_name=name, direction=metric.direction)
+        study = optuna.load_study(study_name=name, storage=storage, pruner=pruner)
         begun = study.user_attrs.get(_SETTINGS)
         if begun is None and not study.get_trials(deepcopy=False):
             study.set_user_attr(_SETTINGS, dict(settings))
