@@ -35,7 +35,7 @@ from esm2_amp.tuning.objective import Candidate, CrossValidation, make_folds
 from esm2_amp.tuning.page import PLOTLYJS
 from esm2_amp.tuning.pruning import FoldMedianPruner
 from esm2_amp.tuning.results import best_trial
-from esm2_amp.tuning.scores import metric_of
+from esm2_amp.tuning.scores import Metric, metric_of
 from esm2_amp.tuning.space import SearchSpace, read_space
 from esm2_amp.tuning.storage import StorageTarget, open_storage, parse_target
 from esm2_amp.tuning.study import Budget, Sweep, open_sweep
@@ -55,6 +55,11 @@ class Plan:
     target: StorageTarget | None
     data: TrainingData
     choice: EncoderChoice
+
+    @property
+    def metric(self) -> Metric:
+        """What to aim at."""
+        return metric_of(self.config.tune.metric)
 
     def design(self, options: dict[str, Any]) -> Candidate:
         """The candidate that options mean."""
@@ -91,14 +96,11 @@ def make_plan(config: TuneConfig, template: DictConfig) -> Plan:
     else:
         space = read_space(read_yaml(Path(config.tune.space)), config.tune.space)
     target = None if config.tune.storage is None else parse_target(config.tune.storage)
-    plan = Plan(config, template, space, target, read_training_data(config.data), _encoder(config))
+    choice = EncoderChoice(config.encoder, config.features)
+    plan = Plan(config, template, space, target, read_training_data(config.data), choice)
     for corner in space.corners():
         plan.design(corner)
     return plan
-
-
-def _encoder(config: TuneConfig) -> EncoderChoice:
-    return EncoderChoice(config.encoder, config.features)
 
 
 def _check(config: TuneConfig) -> None:
@@ -185,13 +187,16 @@ def cross_validation(plan: Plan, store: FeatureStore) -> CrossValidation:
     a, b = rows[table.a], rows[table.b]
     set_threads(config.trainer.threads)
     options = train.lightning_trainer_options(typed(TrainConfig, plan.template), None)
+    folds, metric = make_folds(config.tune.split, a, b, table.label, config.tune.folds, config.seed), plan.metric
+    for fold in folds:
+        metric.score(table.label[fold.held], np.full(len(fold.held), 0.5))  # refuses what is too small for it
     return CrossValidation(
         store,
         a,
         b,
         table.label,
-        make_folds(config.tune.split, a, b, table.label, config.tune.folds, config.seed),
-        metric_of(config.tune.metric),
+        folds,
+        metric,
         config.epochs,
         config.patience,
         config.seed,

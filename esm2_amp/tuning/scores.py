@@ -13,7 +13,7 @@ from esm2_amp.data.folds import stratified_folds
 from esm2_amp.errors import InputError
 from esm2_amp.evaluation.metrics import best_threshold
 
-Score = Callable[[NDArray[np.int64], NDArray[np.float64]], float]
+Score = Callable[[NDArray[np.integer], NDArray[np.float64]], float]
 
 
 class Metric(NamedTuple):
@@ -29,7 +29,7 @@ class Metric(NamedTuple):
         return max if self.direction == "maximize" else min
 
 
-def cross_fitted_mcc(label: NDArray[np.int64], probability: NDArray[np.float64]) -> float:
+def cross_fitted_mcc(label: NDArray[np.integer], probability: NDArray[np.float64]) -> float:
     """Matthews correlation at thresholds that were not chosen on the pairs they decide about.
 
     The pairs are dealt into two halves by label, always the same; each half is decided by the threshold with the best

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -93,10 +94,30 @@ def test_trials_see_neither_validation_nor_test_pairs(world: Any, warm: Path, cl
     assert values[0] == values[1] != values[2]
 
 
+def test_ranges_of_ones_own_and_folds_without_shared_proteins(world: Any, warm: Path, cli: Run) -> None:
+    (warm / "mine.yaml").write_text(
+        "batch_size: {type: categorical, choices: [8, 16]}\n"
+        "model:\n  standardise: {type: categorical, choices: [true, false]}\n"
+        "  optimizer: {ema_decay: null, lr: {type: float, low: 1e-4, high: 1e-3}}\n  network: {scale_from: 128}\n"
+    )
+    words = ["tune.space=mine.yaml", "tune.split=proteins", "tune.metric=mcc", "tune.trials=2", "run_dir=sweep"]
+    outcome = done(cli(tuning(world, *words), warm))
+    counts = [tuple(map(int, re.findall(r"\d+", line)[1:])) for line in outcome.err.splitlines() if "left out" in line]
+    assert len(counts) == 2
+    assert {sum(parts) for parts in counts} == {56}
+    assert all(left_out > 0 for _, _, left_out in counts)
+    training = json.loads((warm / "sweep" / "best" / "model" / "card.json").read_text())["training"]
+    best = max(table(warm / "sweep" / "trials.tsv"), key=lambda row: float(row["value"]))
+    assert training["batch_size"] == int(best["batch_size"])
+    assert training["standardise"] == (best["model.standardise"] == "True")
+    assert training["optimizer"]["ema_decay"] is None  # set in every trial, and so in the model
+
+
 MISTAKES: dict[str, tuple[list[str], str]] = {
     "a metric that there is not": (["tune.metric=f2"], "tune.metric is 'f2'"),
     "one fold": (["tune.folds=1"], "tune.folds is 1"),
     "more folds than pairs": (["tune.folds=40"], "40 folds of 28 pairs with label 0"),
+    "folds too small for the metric": (["tune.metric=mcc", "tune.folds=28"], "2 folds of 1 pair with label"),
     "a split that there is not": (["tune.split=random"], "tune.split is 'random'"),
     "an option the model has not": (
         ["+search.model.network.dropout={type: float, low: 0, high: 1}"], "would add an unknown option",
@@ -231,8 +252,8 @@ def test_two_workers_one_killed_in_mid_trial(
     kind: str, world: Any, warm: Path, cli: Run, request: pytest.FixtureRequest
 ) -> None:
     address = {"journal": "study.log", "sqlite": "study.db"}.get(kind) or request.getfixturevalue("postgres")
-    budget = 5
-    long = [f"tune.trials={budget}", "epochs=80", "patience=80", f"tune.storage={address}", "tune.prune=false"]
+    budget = 4
+    long = [f"tune.trials={budget}", "epochs=40", "patience=40", f"tune.storage={address}", "tune.prune=false"]
     command = tuning(world, *long)
     victim = start([*command, "run_dir=sweep"], warm, "victim")
     place = warm / address if kind != "postgresql" else None
