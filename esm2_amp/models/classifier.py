@@ -42,8 +42,8 @@ class PairClassifier(pl.LightningModule):
         self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch.row))
         return loss
 
-    def validation_step(self, batch: PairBatch, index: int) -> None:
-        """Loss and ranking over the whole validation set, gathered from every process."""
+    def validation_step(self, batch: PairBatch, index: int) -> Tensor:
+        """Loss and ranking over the whole validation set, gathered from every process; returns the logits (B,)."""
         logits = self(batch.a, batch.b).float()
         loss = functional.binary_cross_entropy_with_logits(logits, batch.label)
         self.loss.update(loss, weight=len(batch.row))
@@ -53,6 +53,7 @@ class PairClassifier(pl.LightningModule):
         self.log("val/loss", self.loss, on_epoch=True)
         self.log("val/auroc", self.auroc, on_epoch=True, prog_bar=True)
         self.log("val/aupr", self.aupr, on_epoch=True, prog_bar=True)
+        return logits
 
     def on_validation_epoch_end(self) -> None:
         """Lower the rate if the validation loss stalls.

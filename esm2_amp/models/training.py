@@ -107,6 +107,7 @@ def fit(
 
     Raises:
         InputError: a checkpoint in ``folder`` is damaged; training diverged.
+        KeyboardInterrupt: Ctrl-C.
     """
     module = PairClassifier(network, optimisation)
     best, last = folder / "best.ckpt", folder / "last.ckpt"
@@ -118,7 +119,12 @@ def fit(
             callbacks=[EpochSeed(seed), *_averaging(optimisation), *_keepers(folder, patience), *callbacks],
             **trainer_options,
         )
-        trainer.fit(module, datamodule=data, ckpt_path=None if begun is None else str(last), weights_only=True)
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=None if begun is None else str(last), weights_only=True)
+        except SystemExit as end:  # what Lightning makes of Ctrl-C
+            if isinstance(end.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from end
+            raise
     kept = _read_checkpoint(best)
     module.load_state_dict(kept["state_dict"])
     network.to("cpu").eval()

@@ -13,10 +13,12 @@ from typing import Any
 from esm2_amp import __version__
 from esm2_amp.errors import InputError
 from esm2_amp.resources import ROOT
+from esm2_amp.tasks.override_file import with_overrides
 from esm2_amp.tasks.teach import task_help
 
 TASKS = {
     "train": "Train a model on labelled pairs and measure it.",
+    "tune": "Search for hyperparameters by cross-validation; resumable, shared by any number of workers.",
     "predict": "Score a list of pairs with a trained model.",
     "evaluate": "Measure scored pairs that have labels: every number, and one page.",
     "audit": "Find what is wrong or doubtful in labelled pairs and their splits.",
@@ -67,7 +69,7 @@ def _main(argv: list[str]) -> None:
         return
     if overrides and overrides[0] in _ACTIONS.get(task, ()):
         overrides = [f"action={overrides[0]}", *overrides[1:]]
-    flags, values = _sorted_out(overrides, task)
+    flags, values = _sorted_out(with_overrides(overrides), task)
     warnings.filterwarnings("ignore", category=UserWarning, module="hydra")
     _compose_and_run(task, flags, values, importlib.import_module(f"esm2_amp.tasks.{task}").run)
 

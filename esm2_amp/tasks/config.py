@@ -170,6 +170,53 @@ class TrainConfig:
 
 
 @dataclass
+class TuneSettings:
+    """Trials, folds and storage of a sweep."""
+
+    trials: int
+    folds: int
+    split: str
+    metric: str
+    storage: str | None
+    study: str | None
+    space: str | None
+    startup_trials: int
+    prune: bool
+    prune_startup: int
+    prune_warmup: int
+    retries: int
+    final: bool
+
+
+@dataclass
+class ReportConfig:
+    """How a page of results is written."""
+
+    plotlyjs: str
+
+
+@dataclass
+class TuneConfig:
+    """``conf/tune.yaml``."""
+
+    model: ModelConfig
+    search: dict[str, Any]
+    encoder: EncoderConfig
+    data: DataConfig
+    trainer: TrainerConfig
+    logger: LoggerConfig
+    features: FeaturesConfig
+    seed: int
+    run_dir: str | None
+    epochs: int
+    patience: int
+    batch_size: int
+    calibration: str
+    tune: TuneSettings
+    report: ReportConfig
+
+
+@dataclass
 class PredictConfig:
     """``conf/predict.yaml``."""
 

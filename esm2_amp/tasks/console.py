@@ -13,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 log = logging.getLogger("esm2_amp")
 
@@ -81,6 +82,27 @@ def progress(
             bar.update(task, rate=f"{speed:,.0f} {unit}/s" if speed else "")
 
         yield begin, advance
+
+
+@contextmanager
+def live_line() -> Iterator[Callable[[str], None]]:
+    """A line that tells how far the work is, below the log lines, on a terminal; silence elsewhere.
+
+    Yields:
+        What changes the line.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda text: None
+        return
+    handlers = [handler for handler in log.handlers if type(handler) is logging.StreamHandler]
+    with console.status("") as status:
+        before = [handler.setStream(sys.stderr) for handler in handlers]  # rich's now, which keeps the line below
+        try:
+            yield lambda text: status.update(Text(text))
+        finally:
+            for handler, stream in zip(handlers, before, strict=True):
+                handler.setStream(stream or sys.__stderr__)
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -66,6 +66,48 @@ def open_run(run_dir: str | None, name: str, cfg: DictConfig, *, resume: bool, c
         os.environ.pop(_SHARED, None)
 
 
+@contextmanager
+def open_shared(run_dir: str | None, name: str, cfg: DictConfig, mark: str) -> Iterator[Path]:
+    """The folder of work that several processes share and that the same command goes on with; made if absent.
+
+    A new folder is taken away again when the block ends with an InputError before anything but the configuration
+    and logs was put into it.
+
+    Args:
+        run_dir: where; None makes ``runs/DATE/TIME-NAME``.
+        name: of the work.
+        cfg: saved as ``config.yaml`` in a new folder.
+        mark: a key of ``cfg`` by which the folder is known again.
+
+    Yields:
+        The folder.
+
+    Raises:
+        InputError: the folder holds something else, or cannot be made.
+    """
+    wanted = Path("runs") / time.strftime("%Y-%m-%d") / f"{time.strftime('%H-%M-%S')}-{name}"
+    folder = Path(run_dir) if run_dir is not None else wanted
+    made = _absent(folder)
+    if run_dir is None:
+        folder = _claim(wanted)
+    _make(folder, exist_ok=True)
+    file = folder / "config.yaml"
+    # what begins with a dot is about to become the configuration that another process writes
+    if not file.exists() and not all(path.name.startswith(".") for path in folder.iterdir()):
+        raise InputError(f"run_dir {str(folder)!r} holds something else", remedy="Name a new folder.")
+    if file.exists() and f"\n{mark}:" not in f"\n{file.read_text(encoding='utf-8')}":
+        raise InputError(f"run_dir {str(folder)!r} holds another kind of run", remedy="Name a new folder.")
+    if not file.exists():
+        with atomic_text(file) as stream:
+            stream.write(OmegaConf.to_yaml(cfg, resolve=True))
+    try:
+        yield folder
+    except InputError:
+        if made and all(path == file or path.suffix == ".log" for path in folder.iterdir()):
+            _take_away(folder, made)
+        raise
+
+
 def _new(run_dir: str | None, name: str) -> tuple[Path, list[Path]]:
     """The folder of a new run, and which folders had to be made for it, the innermost first."""
     if run_dir is None:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 _VALUE = re.compile(r"^(?P<indent> *)(?P<key>\w+):\s*(?P<value>[^#]*?)\s*(?:#\s*(?P<say>.*))?$")
-_DEFAULT = re.compile(r"^  - (?P<group>\w+): (?P<choice>\w+)\s*(?:#\s*(?P<say>.*))?$")
+_DEFAULT = re.compile(r"^  - (?P<group>\w+): (?P<choice>\w+|\$\{\w+\})\s*(?:#\s*(?P<say>.*))?$")
 
 
 def task_help(conf: Path, task: str) -> str:
@@ -15,13 +15,19 @@ def task_help(conf: Path, task: str) -> str:
     head = [line[2:] for line in text.splitlines() if line.startswith("#")]
     rows = option_rows(text, "")
     groups = [match for line in text.splitlines() if (match := _DEFAULT.match(line))]
+    chosen = {match["group"]: match["choice"] for match in groups}
     parts = ["\n".join([head[0], "", *head[1:]]), "Options (write them as KEY=VALUE):", _table(rows)]
-    for match in groups:
-        group, choice = match["group"], match["choice"]
+    for group, choice in chosen.items():
         choices = ", ".join(sorted(file.stem for file in (conf / group).glob("*.yaml")))
-        parts += [f"{group}={choice}   choose from: {choices}"]
+        leader = choice.strip("${}") if choice.startswith("$") else None
+        choice = choice if leader is None else chosen[leader]
+        follows = "" if leader is None else f" (follows {leader})"
+        parts += [f"{group}={choice}{follows}   choose from: {choices}"]
         parts += [_table(option_rows((conf / group / f"{choice}.yaml").read_text(encoding="utf-8"), f"{group}."))]
-    parts += ["Several runs: -m KEY=A,B. The whole configuration, without running: --cfg job."]
+    parts += [
+        "Several runs: -m KEY=A,B. The whole configuration, without running: --cfg job.\n"
+        "Options from a file, one KEY: VALUE a line: overrides=FILE; what the command says itself goes before it."
+    ]
     return "\n\n".join(part for part in parts if part)
 
 

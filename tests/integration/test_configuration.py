@@ -43,9 +43,9 @@ CHOICES = [(root, group, choice) for root in ROOTS for group, choice in groups(r
 
 
 def leaves(node: Any, prefix: str = "") -> Iterator[str]:
-    """Dotted keys of all values."""
+    """Dotted keys of all values; a range of a search is one value."""
     for key, value in node.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and "type" not in value:
             yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}"
@@ -69,7 +69,7 @@ def test_a_choice_composes_with_its_root(root: str, group: str, choice: str) -> 
 def test_the_choices_of_a_group_have_the_same_keys(folder: Path) -> None:
     """Networks differ in their hyperparameters; everything else is the same under every choice."""
     loaded = [OmegaConf.to_container(OmegaConf.load(file)) for file in sorted(folder.glob("*.yaml"))]
-    keys = [{key for key in leaves(values) if not key.startswith("network.")} for values in loaded]
+    keys = [{key for key in leaves(values) if "network." not in key} for values in loaded]
     assert all(key_set == keys[0] for key_set in keys)
 
 
@@ -80,6 +80,13 @@ def test_every_value_has_a_sentence(file: Path) -> None:
     values = OmegaConf.to_container(OmegaConf.load(file))
     values.pop("defaults", None)
     assert [key for key, _, _ in rows] == list(leaves(values))
+
+
+@pytest.mark.parametrize("model", sorted(file.stem for file in (CONF / "model").glob("*.yaml")))
+def test_the_ranges_follow_the_model(model: str) -> None:
+    followed = compose("tune", f"model={model}").search
+    assert followed == compose("tune", f"search={model}").search
+    assert compose("tune", f"model={model}", "search=amps").search == compose("tune").search
 
 
 @pytest.mark.parametrize("root", ROOTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -212,6 +213,19 @@ def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been(
     with pytest.raises(Killed):
         train(tmp_path, flip=True, callbacks=[KillAt(where, number)])
     ends_equal(train(tmp_path, flip=True), tmp_path, whole)
+
+
+def test_control_c_is_not_taken_for_an_exit(train: Train, tmp_path: Path) -> None:
+    class Interrupt(Callback):
+        def on_train_batch_end(self, *_: Any) -> None:
+            raise KeyboardInterrupt
+
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path, "dpm", callbacks=[Interrupt()])
+    finally:
+        signal.signal(signal.SIGINT, handler)  # Lightning leaves it ignored
 
 
 def test_a_finished_training_is_not_repeated(train: Train, tmp_path: Path) -> None:
