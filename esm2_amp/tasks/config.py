@@ -189,8 +189,8 @@ class TuneSettings:
 
 
 @dataclass
-class ReportConfig:
-    """How a page of results is written."""
+class SweepReportConfig(ReportConfig):
+    """The same of the model trained at the end, and how the page of the sweep is written."""
 
     plotlyjs: str
 
@@ -213,7 +213,7 @@ class TuneConfig:
     batch_size: int
     calibration: str
     tune: TuneSettings
-    report: ReportConfig
+    report: SweepReportConfig
 
 
 @dataclass

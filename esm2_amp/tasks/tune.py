@@ -24,11 +24,11 @@ from esm2_amp.features.store import FeatureStore
 from esm2_amp.models.checkpoint import hyper_from
 from esm2_amp.models.networks import network_class
 from esm2_amp.tasks import train
-from esm2_amp.tasks.config import TrainConfig, TuneConfig, at_least, typed
+from esm2_amp.tasks.config import ReportConfig, TrainConfig, TuneConfig, at_least, typed
 from esm2_amp.tasks.console import live_line, log, say, start_logging, stop_logging_to_files
 from esm2_amp.tasks.embedding import EncoderChoice, ensure_features, is_complete, set_threads, store_folder
 from esm2_amp.tasks.override_file import leaves, read_yaml
-from esm2_amp.tasks.run_folder import open_shared
+from esm2_amp.tasks.run_folder import open_shared, versions
 from esm2_amp.tasks.training_data import TrainingData, read_training_data
 from esm2_amp.tasks.tune_results import Display, Outcome, no_result, write_results
 from esm2_amp.tuning.objective import Candidate, CrossValidation, make_folds
@@ -127,7 +127,9 @@ def training_part(cfg: DictConfig) -> DictConfig:
     """The configuration of the training that the sweep varies."""
     values = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
     kept = {field.name: values[field.name] for field in fields(TrainConfig) if field.name in values}
-    return OmegaConf.create({**kept, "run_dir": None, "resume": False})
+    kept["report"] = {field.name: kept["report"][field.name] for field in fields(ReportConfig)}
+    alone = {"run_dir": None, "resume": False, "partner_shuffle": False, "control": None}
+    return OmegaConf.create({**kept, **alone})
 
 
 def with_options(template: DictConfig, options: dict[str, Any]) -> DictConfig:
@@ -268,7 +270,7 @@ def _provenance(plan: Plan, validation: CrossValidation) -> dict[str, str]:
         "fold score": f"{config.tune.metric} at the epoch with the best AUPR on the held pairs; for comparison only",
         "ranges": "; ".join(f"{option} {words}" for option, words in plan.space.describe().items()),
         "seed": str(config.seed),
-        "versions": ", ".join(f"{name} {version}" for name, version in train.versions().items()),
+        "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
     }
 
 
