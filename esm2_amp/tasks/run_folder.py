@@ -22,7 +22,7 @@ from esm2_amp.io.atomic import atomic_text
 
 _SHARED = "ESM2_AMP_RUN_DIR"
 """How the first process of a distributed run tells the others where the run is."""
-_MAY_CHANGE = ("resume", "run_dir", "trainer", "logger", "features")
+_MAY_CHANGE = ("resume", "run_dir", "trainer", "logger", "features", "report", "partner_shuffle")
 
 
 @contextmanager
