@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import NamedTuple
 
 import numpy as np
@@ -16,17 +17,19 @@ from esm2_amp.evaluation.svg import FIFTH, FOURTH, INK, MODEL, MUTED, SECOND, SI
 
 CURVE_POINTS = 2000
 _SQUARE = (4.4, 3.9)
-_LINES = ((MODEL, "-", 1.8), (SECOND, "-", 1.0), (THIRD, "-", 1.0), (FOURTH, "-", 1.0), (MUTED, "--", 1.0))
+_LINES = ((MODEL, "-", 1.8), (SECOND, "-", 1.0), (THIRD, "-", 1.0), (FOURTH, "-", 1.0))
+_DASHED = (MUTED, "--", 1.0)
 _MARKS = (("o", MODEL), ("D", SECOND), ("s", THIRD), ("^", FOURTH), ("v", FIFTH), ("P", SIXTH), ("X", MUTED))
 _BARS = 40
 
 
 class Curve(NamedTuple):
-    """Scores of pairs of both classes, to draw a curve of; the n-th curve has the n-th style, the first the boldest."""
+    """Scores of pairs of both classes, to draw a curve of: the first boldest, a baseline dashed."""
 
     name: str
     label: NDArray[np.int64]
     score: NDArray[np.float64]
+    baseline: bool = False
 
 
 class Estimate(NamedTuple):
@@ -43,9 +46,9 @@ def draw_roc(name: str, curves: Sequence[Curve], alt: str) -> str:
     def draw(figure: Figure) -> None:
         axis = figure.subplots()
         axis.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8)
-        for (title, label, score), style in zip(curves, _LINES, strict=False):
-            false, true, _ = roc_curve(label, score)
-            _line(axis, title, thinned(false, true, CURVE_POINTS), style)
+        for curve, style in _styled(curves):
+            false, true, _ = roc_curve(curve.label, curve.score)
+            _line(axis, curve.name, thinned(false, true, CURVE_POINTS), style)
         axis.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
         axis.legend(loc="lower right")
 
@@ -58,13 +61,18 @@ def draw_precision_recall(name: str, curves: Sequence[Curve], alt: str) -> str:
     def draw(figure: Figure) -> None:
         axis = figure.subplots()
         axis.axhline(float(np.mean(curves[0].label)), color=MUTED, linewidth=0.8)
-        for (title, label, score), style in zip(curves, _LINES, strict=False):
-            precision, recall, _ = precision_recall_curve(label, score)
-            _line(axis, title, thinned(recall, precision, CURVE_POINTS), style)
+        for curve, style in _styled(curves):
+            precision, recall, _ = precision_recall_curve(curve.label, curve.score)
+            _line(axis, curve.name, thinned(recall, precision, CURVE_POINTS), style)
         axis.set(xlabel="recall", ylabel="precision", xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
         axis.legend(loc="lower left")
 
     return svg(name, _SQUARE, alt, draw)
+
+
+def _styled(curves: Sequence[Curve]) -> list[tuple[Curve, tuple[str, str, float]]]:
+    plain = cycle(_LINES)
+    return [(curve, _DASHED if curve.baseline else next(plain)) for curve in curves]
 
 
 def _line(

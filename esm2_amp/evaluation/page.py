@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from esm2_amp.evaluation.figures import draw_history
 from esm2_amp.evaluation.page_parts import ScoredSet, lead_sentence, part_of_page, tiles, unclear, verdict
-from esm2_amp.evaluation.page_tables import differences_table, seeds_table, shuffle_table
+from esm2_amp.evaluation.page_tables import differences_table, seeds_sentence, seeds_table, shuffle_table
 
 _STYLES = {"block": "stop", "show": "warn", "ok": ""}
 """By severity of a finding; what is in order has no box."""
@@ -29,6 +29,11 @@ class Seeds:
     files: Sequence[Mapping[str, Any]]
     means: Mapping[str, Any]
     differences: Mapping[str, Mapping[str, Any]] | None
+
+    @property
+    def sentence(self) -> str:
+        """The mean and the difference of what matters most."""
+        return seeds_sentence(len(self.files), self.means, self.differences)
 
 
 @dataclass(frozen=True, eq=False)

@@ -207,7 +207,7 @@ def _curves(scored: ScoredSet) -> list[Curve]:
         if 0 < label[here].sum() < here.sum() < label.size:
             curves.append(Curve(CLASS_NAMES.get(str(name), str(name)), label[here], probability[here]))
     if (best := best_baseline(scored.numbers["all"])) is not None:
-        curves.append(Curve(f"baseline: {best[0]}", label, scored.baselines[best[0]]))
+        curves.append(Curve(f"baseline: {best[0]}", label, scored.baselines[best[0]], baseline=True))
     return curves
 
 

@@ -96,7 +96,7 @@ def calibration_table(before: Numbers | None, after: Numbers) -> Table:
 
 def seeds_table(files: Sequence[Mapping[str, Any]], means: Numbers) -> Table:
     """Each seed's metrics, then their mean with its interval; ``files`` have ``name`` and ``metrics``."""
-    metrics = list(METRIC_NAMES)[:9]
+    metrics = ("auroc", "aupr", "mcc", "f1", "brier", "ece")
     rows: list[tuple[str, str, Sequence[Cell]]] = [
         (file["name"], "", [(number(file["metrics"][metric]), "") for metric in metrics]) for file in files
     ]
@@ -111,6 +111,17 @@ def differences_table(differences: Mapping[str, Mapping[str, Any]]) -> Table:
         for metric, found in differences.items()
     ]
     return table(["", "these scores", "the others", "difference"], rows)
+
+
+def seeds_sentence(count: int, means: Numbers, differences: Mapping[str, Mapping[str, Any]] | None) -> str:
+    """The mean AUROC over ``count`` tables, and how far it lies from the other model's."""
+    value, bounds = estimate(means, "auroc")
+    over = f"over {count} seeds the mean AUROC is" if count > 1 else "the AUROC is"
+    text = f"{over[0].upper()}{over[1:]} {value}" + (f" ({bounds})" if bounds else "")
+    if differences is None:
+        return f"{text}."
+    difference, bounds = _difference(differences["auroc"])
+    return f"{text}; less that of the others: {difference}" + (f" ({bounds})." if bounds else ".")
 
 
 def _difference(found: Mapping[str, Any]) -> Cell:

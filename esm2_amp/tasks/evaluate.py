@@ -79,6 +79,8 @@ def run(cfg: DictConfig) -> Path:
     blocking = [finding["sentence"] for finding in page.findings or () if finding["severity"] == "block"]
     for note in (*page.notes, *blocking):
         log.warning(note)
+    if seeds is not None:
+        say(seeds.sentence)
     say(f"{page.threshold_from}\nReport: {output / 'report.html'}")
     return output
 

@@ -178,6 +178,8 @@ def test_several_seeds_are_compared_with_another_model(cli: Run, tmp_path: Path)
     page = (tmp_path / "out" / "report.html").read_text()
     assert "good2.tsv" in page
     assert f"{difference['difference']:+.3f}" in page
+    assert f"Over 3 seeds the mean AUROC is {found['auroc']:.3f}" in outcome.out
+    assert f"less that of the others: {difference['difference']:+.3f}" in outcome.out
 
 
 def test_a_sweep_over_models_and_seeds_ends_in_one_comparison(world: Any, warm: Path, cli: Run) -> None:
