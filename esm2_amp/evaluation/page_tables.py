@@ -86,7 +86,7 @@ def baselines_table(classes: Mapping[str, Numbers], metric: str) -> Table:
 
 def calibration_table(before: Numbers | None, after: Numbers) -> Table:
     """Brier score and calibration error, before calibration (None: there was none) and of the probabilities in use."""
-    rows = [("the network's own probabilities", before)] if before is not None else []
+    rows = [("before calibration", before)] if before is not None else []
     rows += [("the probabilities in use", after)]
     return table(
         ["", "ECE", "Brier score"],
