@@ -34,7 +34,7 @@ def test_bernett_is_disjoint_and_gives_nothing_away_by_degree(tmp_path: Path, cl
     assert found["homology", "val"]["severity"] == "ok"
     for split in ("train", "val"):
         assert abs(found["degree", split]["figures"]["oracle_auroc"] - 0.5) < 0.05
-        assert found["column_order", split]["severity"] == "show"  # its positives are sorted by id
+        assert found["column_order", split]["severity"] == "show"  # in its positives, a bait stands first
 
 
 def test_yeast_is_solved_by_degree(tmp_path: Path, cli: Callable[..., Any]) -> None:
