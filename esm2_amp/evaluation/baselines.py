@@ -1,20 +1,53 @@
-"""Scores that know who is in a pair list and how often, and nothing about any protein.
+"""What a model must beat: scores that know who is in a pair list and how often, or what looks alike, and no more.
 
-A model that does not beat them has learnt who is well studied, not who interacts. They are scores of any scale:
-measure them with :func:`esm2_amp.evaluation.metrics.ranking_metrics`. Proteins are rows 0..n_proteins-1; a pair of
-a protein with itself counts once in that protein's degree.
+A model that does not beat them has learnt who is well studied or has seen a near copy, not who interacts. They are
+scores of any scale: measure them with :func:`esm2_amp.evaluation.metrics.ranking_metrics`. Proteins are rows
+0..n_proteins-1; a pair of a protein with itself counts once in that protein's degree.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize
+
+from esm2_amp.evaluation.nearest_pairs import KnownPairs
+
+_PENALTY = 1e-3  # of the additive model's squared coefficients, beside the mean cross-entropy
 
 
 def train_degree_scores(
+    train_a: ArrayLike, train_b: ArrayLike, a: ArrayLike, b: ArrayLike, n_proteins: int
+) -> NDArray[np.float64]:
+    """Score pairs by how many training pairs, of either label, hold their proteins: the sum over both.
+
+    A protein that no training pair holds adds 0, so every C3 pair scores 0.
+
+    Args:
+        train_a: (m,) first proteins of the training pairs.
+        train_b: (m,) second proteins of the training pairs.
+        a: (n,) first proteins of the pairs to score.
+        b: (n,) second proteins of the pairs to score.
+        n_proteins: how many proteins the numbers range over.
+
+    Returns:
+        (n,) scores.
+
+    Raises:
+        ValueError: arrays of unequal length, or a number outside 0..n_proteins-1.
+    """
+    train_a, train_b, _ = checked_pairs(train_a, train_b, None, n_proteins)
+    a, b, _ = checked_pairs(a, b, None, n_proteins)
+    degree = _degrees(train_a, train_b, np.ones_like(train_a), n_proteins)
+    return (degree[a] + degree[b]).astype(np.float64)
+
+
+def degree_ratio_scores(
     train_a: ArrayLike, train_b: ArrayLike, train_label: ArrayLike, a: ArrayLike, b: ArrayLike, n_proteins: int
 ) -> NDArray[np.float64]:
-    """Score pairs by the degrees of their proteins among the training pairs.
+    """Score pairs by the ratio of positive to negative training pairs of their proteins.
 
     score = sum over both proteins of log((positive degree + 1) / (negative degree + 1)); a protein that no
     training pair holds adds 0, so every C3 pair scores 0.
@@ -33,10 +66,10 @@ def train_degree_scores(
     Raises:
         ValueError: arrays of unequal length, a number outside 0..n_proteins-1, a label other than 0 and 1.
     """
-    train_a, train_b, train_label = _checked(train_a, train_b, train_label, n_proteins)
+    train_a, train_b, train_label = checked_pairs(train_a, train_b, train_label, n_proteins)
     positive = _degrees(train_a, train_b, train_label, n_proteins)
     negative = _degrees(train_a, train_b, 1 - train_label, n_proteins)
-    a, b, _ = _checked(a, b, None, n_proteins)
+    a, b, _ = checked_pairs(a, b, None, n_proteins)
     ratio = np.log1p(positive) - np.log1p(negative)
     scores: NDArray[np.float64] = ratio[a] + ratio[b]
     return scores
@@ -63,12 +96,129 @@ def degree_oracle_scores(a: ArrayLike, b: ArrayLike, label: ArrayLike, n_protein
         (n,) scores.
 
     Raises:
-        ValueError: as :func:`train_degree_scores`.
+        ValueError: as :func:`degree_ratio_scores`.
     """
-    a, b, label = _checked(a, b, label, n_proteins)
+    a, b, label = checked_pairs(a, b, label, n_proteins)
     positive = _degrees(a, b, label, n_proteins)
     scores: NDArray[np.float64] = np.log1p(positive[a] - label) + np.log1p(positive[b] - label)
     return scores
+
+
+def additive_scores(
+    train_a: ArrayLike,
+    train_b: ArrayLike,
+    train_label: ArrayLike,
+    a: ArrayLike,
+    b: ArrayLike,
+    vectors: NDArray[np.float32],
+) -> NDArray[np.float64]:
+    """Score pairs by u(A) + u(B), where u is a linear function of one protein's vector: it knows proteins, no pairs.
+
+    The logistic regression of the training labels on z(A) + z(B), z being the vector standardised over the proteins of
+    the training pairs; it minimises mean cross-entropy + 0.0005 * |coefficients|^2 (scikit-learn's
+    ``LogisticRegression`` with C = 1000 / m). It applies to proteins never seen, too. Since u is linear the pairs'
+    vectors are never built: an iteration takes O(n_proteins * D + m), and memory is that of the proteins' vectors.
+
+    Args:
+        train_a: (m,) first proteins of the training pairs.
+        train_b: (m,) second proteins of the training pairs.
+        train_label: (m,) 0 or 1.
+        a: (n,) first proteins of the pairs to score.
+        b: (n,) second proteins of the pairs to score.
+        vectors: (n_proteins, D) one finite vector for each protein.
+
+    Returns:
+        (n,) scores; all 0 where no training pair is positive, or none negative.
+
+    Raises:
+        ValueError: as :func:`degree_ratio_scores`, or vectors that are not (n_proteins, D) and finite.
+    """
+    train_a, train_b, label = checked_pairs(train_a, train_b, train_label, len(vectors))
+    a, b, _ = checked_pairs(a, b, None, len(vectors))
+    z = _standardised(vectors, train_a, train_b)
+    if not 0 < label.sum() < label.size:
+        return np.zeros(a.size)
+
+    u = z @ _additive_coefficients(z, train_a, train_b, label)
+    scores: NDArray[np.float64] = u[a].astype(np.float64) + u[b]
+    return scores
+
+
+def _additive_coefficients(
+    z: NDArray[np.float32], train_a: NDArray[np.int64], train_b: NDArray[np.int64], label: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """(D,) the minimum's coefficients; the intercept, the same for every pair, is left out."""
+
+    def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        coefficients = parameters[1:]
+        u = (z @ coefficients.astype(np.float32)).astype(np.float64)
+        logit = u[train_a] + u[train_b] + parameters[0]
+        entropy = np.mean(np.logaddexp(0, logit) - label * logit)
+        surplus = (np.exp(-np.logaddexp(0, -logit)) - label) / label.size
+        by_protein = np.bincount(train_a, surplus, len(z)) + np.bincount(train_b, surplus, len(z))
+        slope = (by_protein.astype(np.float32) @ z).astype(np.float64) + _PENALTY * coefficients
+        return entropy + _PENALTY / 2 * (coefficients @ coefficients), np.concatenate([[surplus.sum()], slope])
+
+    start = np.zeros(z.shape[1] + 1)
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 1000}).x
+    return found[1:].astype(np.float32)
+
+
+def nearest_pair_scores(
+    train_a: ArrayLike,
+    train_b: ArrayLike,
+    train_label: ArrayLike,
+    a: ArrayLike,
+    b: ArrayLike,
+    vectors: NDArray[np.float32],
+    advance: Callable[[int], object] | None = None,
+) -> NDArray[np.float64]:
+    """Score pairs by the most similar training pair of each label, in both orders: what homology alone tells.
+
+    score = similarity to the most similar positive training pair - similarity to the most similar negative one, see
+    :class:`esm2_amp.evaluation.nearest_pairs.KnownPairs`; a label without training pairs has the similarity -1.
+    Proteins are compared by the cosine of their vectors, standardised over the proteins of the training pairs. The idea
+    is SPRINT's (Li & Ilie 2017, doi 10.1186/s12859-017-1871-x), with embeddings in place of similar subsequences.
+    A pair that is itself a training pair finds itself.
+
+    Args:
+        train_a: (m,) first proteins of the training pairs.
+        train_b: (m,) second proteins of the training pairs.
+        train_label: (m,) 0 or 1.
+        a: (n,) first proteins of the pairs to score.
+        b: (n,) second proteins of the pairs to score.
+        vectors: (n_proteins, D) one finite vector for each protein.
+        advance: called with a number of pairs done, 2 n in all.
+
+    Returns:
+        (n,) scores in [-2, 2].
+
+    Raises:
+        ValueError: as :func:`additive_scores`.
+    """
+    train_a, train_b, label = checked_pairs(train_a, train_b, train_label, len(vectors))
+    a, b, _ = checked_pairs(a, b, None, len(vectors))
+    unit = _standardised(vectors, train_a, train_b)
+    unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    positive, negative = (
+        KnownPairs(train_a[label == kind], train_b[label == kind], unit).similarity(a, b, advance) for kind in (1, 0)
+    )
+    return positive.astype(np.float64) - negative
+
+
+def _standardised(
+    vectors: NDArray[np.float32], train_a: NDArray[np.int64], train_b: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Vectors with mean 0 and deviation 1 over the proteins of the training pairs; a constant column is 0 there."""
+    if vectors.ndim != 2 or not np.isfinite(vectors).all():
+        raise ValueError(f"vectors must be finite and (n_proteins, D), not of shape {vectors.shape}")
+    proteins = np.unique(np.concatenate([train_a, train_b]))
+    if not proteins.size:
+        return vectors.astype(np.float32)
+    seen = vectors[proteins]
+    mean, deviation = seen.mean(axis=0, dtype=np.float64), seen.std(axis=0, dtype=np.float64)
+    scale = np.where(deviation > 0, deviation, 1)
+    return ((vectors - mean.astype(np.float32)) / scale.astype(np.float32)).astype(np.float32)
 
 
 def _degrees(
@@ -79,9 +229,14 @@ def _degrees(
     return np.bincount(ends, weights=weights, minlength=n_proteins).astype(np.int64)
 
 
-def _checked(
+def checked_pairs(
     a: ArrayLike, b: ArrayLike, label: ArrayLike | None, n_proteins: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Proteins and labels (0 where there are none) as arrays (n,) of int64.
+
+    Raises:
+        ValueError: arrays of unequal length, a number outside 0..n_proteins-1, a label other than 0 and 1.
+    """
     a, b = np.asarray(a), np.asarray(b)
     label = np.zeros(a.shape, dtype=np.int64) if label is None else np.asarray(label)
     if a.ndim != 1 or not a.shape == b.shape == label.shape:

@@ -35,7 +35,7 @@ def ranking_metrics(label: ArrayLike, score: ArrayLike) -> Metrics:
     Raises:
         ValueError: no pairs, shapes that differ, labels other than 0 and 1, or scores that are not finite.
     """
-    label, score = _checked(label, score)
+    label, score = checked(label, score)
     if _constant(label):
         return {"auroc": None, "aupr": None}
     return {"auroc": float(roc_auc_score(label, score)), "aupr": float(average_precision_score(label, score))}
@@ -60,7 +60,7 @@ def binary_metrics(label: ArrayLike, probability: ArrayLike, threshold: float) -
     Raises:
         ValueError: as :func:`ranking_metrics`, or a probability outside [0, 1].
     """
-    label, probability = _checked_probability(label, probability)
+    label, probability = checked_probability(label, probability)
     predicted = (probability >= threshold).astype(np.int64)
     return {
         "n": int(label.size),
@@ -89,7 +89,7 @@ def calibration_metrics(label: ArrayLike, probability: ArrayLike) -> Metrics:
     Raises:
         ValueError: as :func:`binary_metrics`.
     """
-    label, probability = _checked_probability(label, probability)
+    label, probability = checked_probability(label, probability)
     return {
         "brier": float(brier_score_loss(label, probability)),
         "ece": expected_calibration_error(label, probability),
@@ -107,10 +107,14 @@ def expected_calibration_error(label: ArrayLike, probability: ArrayLike) -> floa
     Raises:
         ValueError: as :func:`binary_metrics`.
     """
-    label, probability = _checked_probability(label, probability)
-    bins = np.minimum((probability * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
-    surplus = np.bincount(bins, weights=label - probability, minlength=CALIBRATION_BINS)
+    label, probability = checked_probability(label, probability)
+    surplus = np.bincount(calibration_bins(probability, CALIBRATION_BINS), weights=label - probability)
     return float(np.abs(surplus).sum() / label.size)
+
+
+def calibration_bins(probability: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
+    """(n,) which of ``bins`` bins of equal width holds each probability; 1 is in the last."""
+    return np.minimum((probability * bins).astype(np.int64), bins - 1)
 
 
 def best_threshold(label: ArrayLike, probability: ArrayLike) -> float:
@@ -125,7 +129,7 @@ def best_threshold(label: ArrayLike, probability: ArrayLike) -> float:
     Raises:
         ValueError: as :func:`binary_metrics`.
     """
-    label, probability = _checked_probability(label, probability)
+    label, probability = checked_probability(label, probability)
     order = np.argsort(probability)
     value, hit = probability[order], label[order]
     last = np.flatnonzero(value[:-1] < value[1:])  # the last pair of each run of equal values that has a next run
@@ -176,7 +180,7 @@ def metrics_by_class(
     Raises:
         ValueError: as :func:`binary_metrics`, or ``classes`` of another shape.
     """
-    label, probability = _checked_probability(label, probability)
+    label, probability = checked_probability(label, probability)
     classes = np.asarray(classes)
     if classes.shape != label.shape:
         raise ValueError(f"labels of shape {label.shape}, but classes of shape {classes.shape}")
@@ -188,7 +192,8 @@ def _constant(values: NDArray[np.int64]) -> bool:
     return bool(values.min() == values.max())
 
 
-def _checked(label: ArrayLike, score: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def checked(label: ArrayLike, score: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Labels and scores as arrays (n,), or the ValueError of :func:`ranking_metrics`."""
     label, score = np.asarray(label), np.asarray(score, dtype=np.float64)
     if label.ndim != 1 or label.shape != score.shape:
         raise ValueError(f"labels of shape {label.shape}, but scores of shape {score.shape}; both must be (n,)")
@@ -201,8 +206,9 @@ def _checked(label: ArrayLike, score: ArrayLike) -> tuple[NDArray[np.int64], NDA
     return label.astype(np.int64), score
 
 
-def _checked_probability(label: ArrayLike, probability: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    label, probability = _checked(label, probability)
+def checked_probability(label: ArrayLike, probability: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Labels and probabilities as arrays (n,), or the ValueError of :func:`binary_metrics`."""
+    label, probability = checked(label, probability)
     if probability.min() < 0 or probability.max() > 1:
         raise ValueError(f"probabilities must lie in [0, 1], not in [{probability.min()}, {probability.max()}]")
     return label, probability

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from esm2_amp.data.dataset import PairDataset
-from esm2_amp.evaluation.baselines import degree_oracle_scores, train_degree_scores
+from esm2_amp.evaluation.baselines import degree_oracle_scores, degree_ratio_scores
 from esm2_amp.evaluation.calibration import Calibration, fit_calibration
 from esm2_amp.evaluation.figures import draw_curves, draw_history
 from esm2_amp.evaluation.metrics import (
@@ -106,7 +106,7 @@ def _baselines(train: PairTable, split: Split) -> dict[str, dict[str, Any]]:
     t, s = to[id(train)], to[id(split.table)]
     a, b = s[split.table.a], s[split.table.b]
     scores = {
-        "degree in training": train_degree_scores(t[train.a], t[train.b], train.label, a, b, len(number)),
+        "degree in training": degree_ratio_scores(t[train.a], t[train.b], train.label, a, b, len(number)),
         "degree oracle": degree_oracle_scores(a, b, split.table.label, len(number)),
     }
     found: dict[str, dict[str, Any]] = {}

@@ -283,7 +283,7 @@ VALUES: dict[str, Case] = {
             ("patience", "0", "patience 0"),
             ("batch_size", "0", "batch_size 0"),
             ("seed", "-1", "seed -1"),
-            ("calibration", "isotonic", "calibration isotonic none temperature platt"),
+            ("calibration", "histogram", "calibration histogram none temperature platt isotonic"),
             ("model.optimizer.lr", "0", "model.optimizer.lr 0"),
             ("model.optimizer.lr", "-1", "model.optimizer.lr -1"),
             ("model.optimizer.lr", "nan", "model.optimizer.lr nan"),

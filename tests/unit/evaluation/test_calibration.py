@@ -1,4 +1,4 @@
-"""Calibration: planted numbers come back, probabilities become honest, and the order of pairs never changes."""
+"""Calibration: planted numbers come back, probabilities become honest, and no two pairs are turned round."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
+from sklearn.isotonic import IsotonicRegression
 
 from esm2_amp.errors import InputError
-from esm2_amp.evaluation.calibration import METHODS, Calibration, fit_calibration
-from esm2_amp.evaluation.metrics import calibration_metrics, ranking_metrics
+from esm2_amp.evaluation.calibration import METHODS, MOST_KNOTS, Calibration, fit_calibration, reliability_bins
+from esm2_amp.evaluation.metrics import calibration_metrics, expected_calibration_error, ranking_metrics
 
 Floats = NDArray[np.float64]
 FITTED = tuple(method for method in METHODS if method != "none")
+STRAIGHT = tuple(method for method in METHODS if method != "isotonic")
 
 
 def planted(slope: float, intercept: float, n: int = 20_000, seed: int = 0) -> tuple[Floats, NDArray[np.int64]]:
@@ -90,7 +92,9 @@ def test_logits_that_part_the_classes_give_platts_targets() -> None:
 
 
 @pytest.mark.filterwarnings("error")
-@given(st.lists(st.tuples(st.integers(0, 1), st.integers(-20, 20)), min_size=20, max_size=60), st.sampled_from(METHODS))
+@given(
+    st.lists(st.tuples(st.integers(0, 1), st.integers(-20, 20)), min_size=20, max_size=60), st.sampled_from(STRAIGHT)
+)
 def test_the_order_of_pairs_never_changes(rows: list[tuple[int, int]], method: str) -> None:
     label, logits = np.array([row[0] for row in rows]), np.array([row[1] for row in rows]) / 4
     calibration, reason = fit_calibration(method, logits, label)
@@ -100,6 +104,76 @@ def test_the_order_of_pairs_never_changes(rows: list[tuple[int, int]], method: s
     assert np.array_equal(np.unique(probability, return_inverse=True)[1], np.unique(logits, return_inverse=True)[1])
     file = json.dumps(calibration.to_dict(), allow_nan=False)
     assert Calibration.from_dict(json.loads(file), "card.json") == calibration
+
+
+def isotonic(logits: Floats, label: Any) -> Calibration:
+    return fit_calibration("isotonic", logits, label).calibration
+
+
+@pytest.mark.filterwarnings("error")
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(-20, 20)), min_size=20, max_size=60))
+def test_isotonic_is_sklearns_and_turns_no_pairs_round(rows: list[tuple[int, int]]) -> None:
+    label, logits = np.array([row[0] for row in rows]), np.array([row[1] for row in rows]) / 4
+    calibration, reason = fit_calibration("isotonic", logits, label)
+    assert calibration.method == ("none" if reason else "isotonic")
+    if reason:
+        return
+    n1, n0 = int(label.sum()), int((1 - label).sum())
+    oracle = IsotonicRegression(y_min=1 / (n0 + 2), y_max=(n1 + 1) / (n1 + 2), out_of_bounds="clip").fit(logits, label)
+    wide = np.linspace(-9, 9, 61)
+    found = calibration.apply(wide)
+    assert found == pytest.approx(oracle.predict(wide))
+    assert (np.diff(found) >= 0).all()
+    assert found.min() > 0
+    assert found.max() < 1
+    file = json.dumps(calibration.to_dict(), allow_nan=False)
+    assert Calibration.from_dict(json.loads(file), "card.json") == calibration
+
+
+def test_isotonic_finds_a_curve_that_no_slope_gives() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.uniform(-3, 3, 20_000)
+    truth = np.where(logits < 0, 0.2, 0.6)  # a step
+    label = (rng.random(20_000) < truth).astype(np.int64)
+    fitted = isotonic(logits[::2], label[::2]).apply(logits)
+    assert np.abs(fitted - truth).mean() < 0.03
+    platt = fit_calibration("platt", logits[::2], label[::2]).calibration.apply(logits)
+    assert np.abs(platt - truth).mean() > 0.06
+
+
+def test_a_curve_of_many_points_is_thinned_and_hardly_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    logits, label = planted(0.7, 0.2)
+    full = isotonic(logits, label)
+    assert 60 < len(full.logits) <= MOST_KNOTS
+    monkeypatch.setattr("esm2_amp.evaluation.calibration.MOST_KNOTS", 50)
+    thin = isotonic(logits, label)
+    assert len(thin.logits) <= 50
+    assert (thin.logits[0], thin.logits[-1]) == (full.logits[0], full.logits[-1])
+    assert np.abs(thin.apply(logits) - full.apply(logits)).mean() < 0.01
+
+
+def test_reliability_bins_are_those_of_the_calibration_error() -> None:
+    rng = np.random.default_rng(0)
+    probability = np.concatenate([rng.random(500) * 0.79, [0.0, 1.0, 0.1, 0.3]])
+    label = rng.integers(0, 2, 504)
+    found = reliability_bins(label, probability, 10)
+    assert sum(one.n for one in found) == 504
+    assert sum(
+        one.n / 504 * abs(one.observed - one.predicted)
+        for one in found
+        if one.observed is not None and one.predicted is not None
+    ) == pytest.approx(expected_calibration_error(label, probability))
+    empty, last = found[8], found[9]
+    assert empty == (0.8, 0.9, 0, None, None, None)
+    assert (last.n, last.predicted, last.observed) == (1, 1.0, label[501])
+    for one in found:
+        if one.observed is not None and one.interval is not None:
+            n, share, z = one.n, one.observed, 1.959963984540054  # Wilson 1927
+            middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+            half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+            assert one.interval == pytest.approx((middle - half, middle + half), abs=1e-12)
+    with pytest.raises(ValueError, match="0 bins"):
+        reliability_bins([1], [0.5], 0)
 
 
 @pytest.mark.filterwarnings("error")
@@ -117,7 +191,6 @@ def test_extreme_logits_give_probabilities() -> None:
         (np.linspace(-1, 1, 20), np.zeros(20), "all pairs have the label 0"),
         (np.full(20, 0.3), np.arange(20) % 2, "the same logit"),
         (np.linspace(-1, 1, 20), np.arange(20) < 10, "higher logits do not mean more positives"),
-        (np.linspace(-1, 1, 21), np.abs(np.arange(-10, 11)) < 4, "higher logits do not mean more positives"),
         (np.repeat([-1.0, 1.0], 10), np.arange(20) % 2, "higher logits do not mean more positives"),
     ],
 )
@@ -125,6 +198,13 @@ def test_degenerate_pairs_leave_the_network_as_it_is(method: str, logits: Floats
     fitted = fit_calibration(method, logits, label.astype(np.int64))
     assert fitted.calibration == Calibration("none")
     assert reason in str(fitted.fallback)
+
+
+@pytest.mark.parametrize("method", ["temperature", "platt"])
+def test_a_hump_has_no_slope(method: str) -> None:
+    fitted = fit_calibration(method, np.linspace(-1, 1, 21), (np.abs(np.arange(-10, 11)) < 4).astype(np.int64))
+    assert fitted.calibration == Calibration("none")
+    assert "higher logits do not mean more positives" in str(fitted.fallback)
 
 
 def test_no_calibration_asked_for_is_no_fallback() -> None:
@@ -149,10 +229,14 @@ def test_an_unknown_method_is_refused_even_where_nothing_could_be_fitted() -> No
         fit_calibration("magic", [0.0], [1])
 
 
+def knots(logits: Any, probabilities: Any) -> dict[str, Any]:
+    return {"method": "isotonic", "logits": logits, "probabilities": probabilities}
+
+
 @pytest.mark.parametrize(
     ("card", "message"),
     [
-        ({}, r"calibration\.method is 'missing', expected none, temperature, platt"),
+        ({}, r"calibration\.method is 'missing', expected none, temperature, platt, isotonic"),
         ({"method": "magic", "slope": 1}, r"calibration\.method is 'magic'"),
         ({"method": ["platt"]}, r"calibration\.method is \['platt'\]"),
         ({"method": "platt", "slope": 1.0}, r"missing or unknown: calibration\.intercept"),
@@ -166,6 +250,19 @@ def test_an_unknown_method_is_refused_even_where_nothing_could_be_fitted() -> No
         ({"method": "temperature", "slope": "1"}, r"calibration\.slope is '1', expected a number"),
         ({"method": "temperature", "slope": True}, r"calibration\.slope is True, expected a number"),
         ({"method": "platt", "slope": 1, "intercept": -math.inf}, r"calibration\.intercept is -inf"),
+        ({"method": "isotonic", "logits": [0.0]}, r"missing or unknown: calibration\.probabilities"),
+        (knots([0.0, "1"], [0.1, 0.2]), r"calibration\.logits\[1\] is '1', expected a finite number"),
+        (knots([0.0, math.nan], [0.1, 0.2]), r"calibration\.logits\[1\] is nan, expected a finite number"),
+        (knots([0.0, 10**400], [0.1, 0.2]), r"calibration\.logits\[1\] is 1000"),
+        (knots([0.0], [True]), r"calibration\.probabilities\[0\] is True"),
+        (knots({"0": 1}, [0.1]), r"calibration\.logits is \{'0': 1\}, expected a list of numbers"),
+        (knots([], []), r"calibration\.logits has 0 numbers and calibration\.probabilities 0, expected equally many"),
+        (knots([0.0, 1.0], [0.5]), r"calibration\.logits has 2 numbers and calibration\.probabilities 1"),
+        (knots(list(range(1001)), [0.5] * 1001), r"calibration\.logits has 1001 numbers .* from 1 to 1000"),
+        (knots([1.0, 1.0], [0.1, 0.2]), r"calibration\.logits must be finite and rise"),
+        (knots([0.0, 1.0], [0.3, 0.2]), r"calibration\.probabilities must lie .* never fall"),
+        (knots([0.0, 1.0], [0.0, 0.2]), r"calibration\.probabilities must lie between 0 and 1, both left out"),
+        (knots([0.0, 1.0], [0.1, 1.0]), r"calibration\.probabilities must lie between 0 and 1, both left out"),
         ({"method": "platt", "slope": 1, "intercept": None}, r"calibration\.intercept is None, expected a number"),
     ],
 )

@@ -1,0 +1,66 @@
+"""Re-weighted average precision and precision at the top, against repetition and random tie-breaking."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score
+
+from esm2_amp.evaluation.prevalence import average_precision_at, top_precision
+
+rows = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 9)), min_size=1, max_size=30)
+
+
+@given(rows, st.integers(1, 30))
+def test_reweighting_is_repeating_each_class(found: list[tuple[int, int]], ratio: int) -> None:
+    label, score = np.array(found).T
+    positives = int(label.sum())
+    negatives = label.size - positives
+    if not positives or not negatives:
+        assert average_precision_at(label, score, ratio) is None
+        return
+    times = np.where(label == 1, negatives, ratio * positives)
+    expected = average_precision_score(np.repeat(label, times), np.repeat(score, times))
+    assert average_precision_at(label, score, ratio) == pytest.approx(expected)
+
+
+def test_the_ratio_at_hand_changes_nothing_and_rarer_positives_lower_it() -> None:
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 2, 500)
+    score = label + rng.normal(0, 1.5, 500)
+    ratio = float((label == 0).sum() / label.sum())
+    assert average_precision_at(label, score, ratio) == pytest.approx(average_precision_score(label, score))
+    falling = [average_precision_at(label, score, r) or 0 for r in (1, 10, 100)]
+    assert falling[0] > falling[1] > falling[2] > 0
+
+
+@given(rows, st.sampled_from([0.01, 0.05, 0.1, 0.5, 1.0]))
+def test_top_precision_is_the_mean_over_orders_of_ties(found: list[tuple[int, int]], share: float) -> None:
+    label, score = np.array(found).T
+    top = max(1, int(label.size * share + 0.5))
+    rng = np.random.default_rng(0)
+    means = []
+    for _ in range(400):
+        jitter = rng.permutation(label.size)
+        means.append(label[np.lexsort((jitter, -score))[:top]].mean())
+    error = np.std(means) / 20
+    assert top_precision(label, score, share) == pytest.approx(np.mean(means), abs=5 * error + 1e-9)
+
+
+def test_top_precision_by_hand() -> None:
+    label, score = [1, 0, 1, 1, 0, 0], [0.9, 0.8, 0.5, 0.5, 0.5, 0.1]
+    assert top_precision(label, score, 0.01) == 1  # at least one pair
+    assert top_precision(label, score, 1 / 3) == 1 / 2
+    assert top_precision(label, score, 0.5) == pytest.approx((1 + 2 / 3) / 3)  # one of three that tie
+    assert top_precision(label, score, 1) == 1 / 2
+    assert top_precision([1, 0], [2.0, 1.0], 0.75) == 1 / 2  # 1.5 is rounded up
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.5, np.nan])
+def test_a_wrong_share_or_ratio_is_refused(share: float) -> None:
+    with pytest.raises(ValueError, match="share is"):
+        top_precision([1, 0], [0.1, 0.2], share)
+    with pytest.raises(ValueError, match="per positive"):
+        average_precision_at([1, 0], [0.1, 0.2], share if share != 1.5 else np.inf)
