@@ -132,12 +132,12 @@ def column_finding(numbered: Numbered, i: int) -> Finding:
     split = numbered.splits[i]
     a, b, label = numbered.a[i], numbered.b[i], split.table.label
     auroc = ranking_metrics(label, _column_scores(a, b, label, len(numbered.sequences)))["auroc"]
-    one_sided = {f"one_sided_{name}": _one_sided(a, b, label == value) for name, value in _CLASSES}
-    figures = {"column_auroc": _rounded(auroc), **one_sided}
+    imbalance = {f"imbalance_{name}": _imbalance(a, b, label == value) for name, value in _CLASSES}
+    figures = {"column_auroc": _rounded(auroc), **imbalance}
     sentence = (
         f"Which protein stands first ranks the pairs of {split.name} with an AUROC of {_told(auroc)} "
-        f"(.5 gives nothing away); mean of |first - second| / degree: {_told(figures['one_sided_positives'])} in "
-        f"positives, {_told(figures['one_sided_negatives'])} in negatives."
+        f"(.5 gives nothing away); imbalance of the columns {_told(figures['imbalance_positives'])} in "
+        f"positives, {_told(figures['imbalance_negatives'])} in negatives."
     )
     severity = _severity(auroc, COLUMN_DOUBT, split)
     return Finding("column_order", (split.name,), severity, len(split.table), sentence, figures)
@@ -158,14 +158,13 @@ def _column_scores(a: NDArray[np.int64], b: NDArray[np.int64], label: NDArray[np
     return difference
 
 
-def _one_sided(a: NDArray[np.int64], b: NDArray[np.int64], chosen: NDArray[np.bool_]) -> float | None:
-    """Mean over the proteins of the chosen pairs of |times first - times second| / (times first + times second)."""
+def _imbalance(a: NDArray[np.int64], b: NDArray[np.int64], chosen: NDArray[np.bool_]) -> float | None:
+    """|times first - times second|, summed over the proteins of the chosen pairs and divided by their two places."""
     if not chosen.any():
         return None
     n = int(max(a.max(), b.max())) + 1
     first, second = np.bincount(a[chosen], minlength=n), np.bincount(b[chosen], minlength=n)
-    used = first + second > 0
-    return _rounded(float((np.abs(first - second)[used] / (first + second)[used]).mean()))
+    return _rounded(float(np.abs(first - second).sum() / (2 * chosen.sum())))
 
 
 def _severity(auroc: float | None, doubt: float, split: AuditSplit) -> Severity:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,85 +21,19 @@ from esm2_amp.data.splits import LEFT_OUT, disjoint_parts, random_parts
 from esm2_amp.errors import InputError
 from esm2_amp.evaluation.leaks import audit
 from esm2_amp.io.atomic import atomic_path, write_json
-from esm2_amp.io.fasta import ProteinSet, read_fasta
 from esm2_amp.io.pairs import counted, iter_pairs
-from esm2_amp.io.resolve import resolve_pairs
-from esm2_amp.records import Pair
 from esm2_amp.resources import resolve
 from esm2_amp.tasks.audit import audit_rules, homology_within_reason, new_folder, processors, read_split, write_audit
 from esm2_amp.tasks.config import SplitConfig, several, typed
 from esm2_amp.tasks.console import log, say, show_table, start_logging
 from esm2_amp.tasks.drawing import Drawing, check_negatives, draw_negatives, known_pairs
 from esm2_amp.tasks.run_folder import write_table
+from esm2_amp.tasks.split_rows import Given, LeftOut, PairRows, read_rows
 from esm2_amp.tasks.training_data import file_hash
 
 KINDS = ("proteins", "clusters", "random", "kfold")
 FOLD_BY = ("pairs", "proteins", "clusters")
 PARTS: tuple[Role, ...] = ("train", "val", "test")
-
-
-class LeftOut(NamedTuple):
-    """A row that is in no part, and why."""
-
-    protein_a: str
-    protein_b: str
-    label: str
-    line: int
-    reason: str
-
-
-@dataclass(frozen=True, eq=False)
-class PairRows:
-    """Rows to deal out: ``a`` and ``b`` number sequences, ``names`` are the ids to write; arrays of one length."""
-
-    names: list[tuple[str, str]]
-    a: NDArray[np.int64]
-    b: NDArray[np.int64]
-    label: NDArray[np.int64]
-    drawn: NDArray[np.bool_]
-
-    def take(self, chosen: NDArray[np.int64]) -> PairRows:
-        """Some of the rows."""
-        names = [self.names[i] for i in chosen.tolist()]
-        return PairRows(names, self.a[chosen], self.b[chosen], self.label[chosen], self.drawn[chosen])
-
-    def with_drawn(self, drawing: Drawing, ids: Sequence[str]) -> PairRows:
-        """These rows and the drawn negatives behind them."""
-        first, second = drawing.pairs.T
-        names = [(ids[x], ids[y]) for x, y in drawing.pairs.tolist()]
-        n = len(names)
-        return PairRows(
-            [*self.names, *names],
-            np.concatenate((self.a, first)),
-            np.concatenate((self.b, second)),
-            np.concatenate((self.label, np.zeros(n, np.int64))),
-            np.concatenate((self.drawn, np.ones(n, bool))),
-        )
-
-    def summary(self) -> dict[str, int]:
-        """How many pairs, of which class, how many drawn, and of how many sequences."""
-        positive, n = int((self.label == 1).sum()), len(self.label)
-        sequences = len(np.unique(np.concatenate((self.a, self.b))))
-        return {
-            "pairs": n,
-            "positive": positive,
-            "negative": n - positive,
-            "drawn": int(self.drawn.sum()),
-            "proteins": sequences,
-        }
-
-
-@dataclass(frozen=True, eq=False)
-class _Given:
-    """What was read; ``lines`` are those of ``rows`` in their file, ``ids`` one id for each sequence."""
-
-    proteins: ProteinSet
-    raw: list[Pair]
-    rows: PairRows
-    lines: NDArray[np.int64]
-    ids: list[str]
-    sequences: list[str]
-    left_out: list[LeftOut]
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +52,7 @@ def run(cfg: DictConfig) -> Path:
     start_logging()
     _check(config)
     folder = new_folder(config.output)
-    given = _read(config)
+    given = read_rows(config)
     dealt = _deal(config, given)
     if folder.exists():
         folder.rmdir()  # it is empty, see new_folder
@@ -143,41 +76,7 @@ def _check(config: SplitConfig) -> None:
     check_negatives(config.negatives)
 
 
-def _read(config: SplitConfig) -> _Given:
-    """The rows that can be dealt out, and those that cannot."""
-    file = resolve(config.pairs)
-    proteins, rows = read_fasta(resolve(config.fasta)), list(iter_pairs(file))
-    rules = audit_rules(None, False, config.unknown, config.conflicts)
-    table = resolve_pairs(
-        rows, proteins, unknown=rules.unknown, conflicts=rules.conflicts, need_labels=False, file=file
-    )
-    by_line = {row.line: row for row in rows}
-    dropped = [
-        _left_out(by_line[issue.line], f"{issue.kind.replace('_', ' ')}: {issue.detail}")
-        for issue in table.issues
-        if issue.action == "dropped"
-    ]
-    label = table.label.astype(np.int64)
-    if (label == -1).all():
-        log.info("The pairs have no labels: all are taken to interact.")
-        label = np.ones_like(label)
-    elif (label == -1).any():
-        line = int(table.line[np.flatnonzero(label == -1)[0]])
-        raise InputError("a pair without a label among others that have one", file=file, line=line)
-    numbered = Numbered.of([AuditSplit("pairs", "train", file, table)])
-    ids = [""] * len(numbered.sequences)
-    for number, protein in zip(reversed(numbered.members[0].tolist()), reversed(table.proteins), strict=True):
-        ids[number] = protein.id
-    kept = [(by_line[line].a, by_line[line].b) for line in table.line.tolist()]
-    pairs = PairRows(kept, numbered.a[0], numbered.b[0], label, np.zeros(len(label), bool))
-    return _Given(proteins, rows, pairs, table.line, ids, numbered.sequences, dropped)
-
-
-def _left_out(row: Pair, reason: str) -> LeftOut:
-    return LeftOut(row.a, row.b, "" if row.label is None else str(row.label), row.line, reason)
-
-
-def _deal(config: SplitConfig, given: _Given) -> _Dealt:
+def _deal(config: SplitConfig, given: Given) -> _Dealt:
     group, engine = np.arange(len(given.sequences)), None
     if "clusters" in (config.kind, config.fold_by if config.kind == "kfold" else None):
         engine = homology_engine("auto" if config.homology.engine == "none" else config.homology.engine)
@@ -192,7 +91,7 @@ def _deal(config: SplitConfig, given: _Given) -> _Dealt:
 
 
 def _parts(
-    config: SplitConfig, given: _Given, group: NDArray[np.int64], known: set[int], engine: HomologyEngine | None
+    config: SplitConfig, given: Given, group: NDArray[np.int64], known: set[int], engine: HomologyEngine | None
 ) -> _Dealt:
     rows = given.rows
     if config.kind == "random":
@@ -211,7 +110,7 @@ def _parts(
 
 
 def _folds(
-    config: SplitConfig, given: _Given, group: NDArray[np.int64], known: set[int], engine: HomologyEngine | None
+    config: SplitConfig, given: Given, group: NDArray[np.int64], known: set[int], engine: HomologyEngine | None
 ) -> _Dealt:
     """Negatives are drawn once for all folds, so that no fold trains on what it measures."""
     own = given.rows
@@ -232,14 +131,14 @@ def _folds(
     return _Dealt(files, given.left_out + _unplaced(given, never[: len(own.label)], reason), {"all": drawing}, engine)
 
 
-def _unplaced(given: _Given, missing: NDArray[np.bool_], reason: str) -> list[LeftOut]:
+def _unplaced(given: Given, missing: NDArray[np.bool_], reason: str) -> list[LeftOut]:
     return [
         LeftOut(*given.rows.names[i], str(given.rows.label[i]), int(given.lines[i]), reason)
         for i in np.flatnonzero(missing).tolist()
     ]
 
 
-def _write(folder: Path, config: SplitConfig, given: _Given, dealt: _Dealt) -> None:
+def _write(folder: Path, config: SplitConfig, given: Given, dealt: _Dealt) -> None:
     for name, rows in dealt.files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         source = np.where(rows.drawn, "sampled", "given")
@@ -253,7 +152,7 @@ def _write(folder: Path, config: SplitConfig, given: _Given, dealt: _Dealt) -> N
     write_json(folder / "card.json", _card(config, given, dealt))
 
 
-def _audit(folder: Path, config: SplitConfig, given: _Given) -> None:
+def _audit(folder: Path, config: SplitConfig, given: Given) -> None:
     """Audit the files as written.
 
     Raises:
@@ -272,7 +171,7 @@ def _audit(folder: Path, config: SplitConfig, given: _Given) -> None:
         raise RuntimeError(f"the split is not what it should be: {result.of('block')[0].sentence}")
 
 
-def _card(config: SplitConfig, given: _Given, dealt: _Dealt) -> dict[str, Any]:
+def _card(config: SplitConfig, given: Given, dealt: _Dealt) -> dict[str, Any]:
     kfold = config.kind == "kfold"
     inputs = {"pairs": resolve(config.pairs), "fasta": resolve(config.fasta)}
     engine = dealt.engine
@@ -298,12 +197,12 @@ def _card(config: SplitConfig, given: _Given, dealt: _Dealt) -> dict[str, Any]:
     }
 
 
-def _show(given: _Given, dealt: _Dealt) -> None:
+def _show(given: Given, dealt: _Dealt) -> None:
     for name, drawing in dealt.drawings.items():
         if drawing.missing:
             hub = max(drawing.short, key=lambda number: drawing.short[number])
             log.warning(
-                "%s: %s could not be drawn; %s alone lacks %d, since it is paired with nearly all others already.",
+                "%s: %s could not be drawn; %s alone lacks %d, for want of proteins that it is not paired with.",
                 name, counted(drawing.missing, "negative"), given.ids[hub], drawing.short[hub],
             )  # fmt: skip
     total = len(given.rows.label) + len(given.left_out)

@@ -234,3 +234,48 @@ def test_several_test_files_keep_their_names_and_lines(twin: Twin, audited: Any)
     (finding,) = (f for f in audit["findings"] if f["check"] == "shared_pairs" and f["count"])
     assert finding["splits"] == ["train", "hard"]
     assert finding["examples"][0]["line"] == 202
+
+
+# --- before every training
+
+
+def test_a_training_keeps_its_audit_and_says_what_is_doubtful(world: Any, warm: Path, cli: Callable[..., Any]) -> None:
+    outcome = cli(world.training("model=dpm", "epochs=1", "run_dir=run"), warm)
+    assert outcome.code == 0, outcome.err
+    audit = json.loads((warm / "run" / "audit.json").read_text())
+    assert audit["verdict"] == "doubtful"
+    assert ("shared_sequences", "train val") in told(audit)
+    assert audit["homology"]["identity"] == 0.4
+    assert "shared_sequences: " in outcome.err
+    assert "Audit: doubtful" in (warm / "run" / "train.log").read_text()
+
+
+@pytest.mark.parametrize("options", [["data.declared=c3"], ["data.declared=c2"]])
+def test_a_training_that_contradicts_its_declaration_is_refused(
+    options: list[str], world: Any, warm: Path, cli: Callable[..., Any]
+) -> None:
+    before = sorted(path.name for path in warm.iterdir())
+    outcome = cli(world.training("model=dpm", "epochs=1", "run_dir=run", *options), warm)
+    assert outcome.code == 2
+    assert str(world.val) in outcome.err
+    assert "esm2-amp audit" in outcome.err
+    assert sorted(path.name for path in warm.iterdir()) == before
+
+
+def test_a_training_on_a_validation_pair_is_refused(world: Any, warm: Path, cli: Callable[..., Any]) -> None:
+    a, b, label = world.train.read_text().splitlines()[1].split("\t")
+    (warm / "val.tsv").write_text(world.val.read_text() + f"{b}\t{a}\t{label}\n")
+    outcome = cli(world.training("model=dpm", "epochs=1", "run_dir=run", "data.val=val.tsv"), warm)
+    assert outcome.code == 2
+    assert "1 pair of val stands in train too" in outcome.err
+    assert f"line {len((warm / 'val.tsv').read_text().splitlines())}" in outcome.err
+
+
+def test_a_search_that_nobody_asked_for_does_not_hold_up_a_training(
+    world: Any, warm: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("esm2_amp.tasks.audit.PATIENCE", 0.0)
+    outcome = cli(world.training("model=dpm", "epochs=1", "run_dir=run"), warm)
+    assert outcome.code == 0
+    assert "Homologues were not searched" in outcome.err
+    assert json.loads((warm / "run" / "audit.json").read_text())["homology"] is None

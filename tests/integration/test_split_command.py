@@ -121,7 +121,9 @@ def test_pairs_known_from_elsewhere_are_not_drawn(split: Any, tmp_path: Path) ->
         (tmp_path / f"{name}.tsv").write_text("".join(f"{a}\t{b}\n" for a, b, kind in body if kind == label))
     options = ("kind=random", "ratios=[0.9,0.1]", "negatives.kind=uniform", "negatives.ratio=3")
     for more in ("null", "[known.tsv]"):
-        folder = split(*options, f"negatives.known={more}", pairs="positives.tsv", output=more.strip("[]"))
+        folder = split(
+            *options, f"negatives.known={more}", pairs="positives.tsv", output="without" if more == "null" else "with"
+        )
         found = [row for name in ("train", "val") for row in rows(folder / f"{name}.tsv") if row["source"] == "sampled"]
         hits = sum(frozenset((row["protein_a"], row["protein_b"])) in known for row in found)
         assert (hits > 0) == (more == "null")

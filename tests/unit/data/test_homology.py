@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,8 +20,10 @@ from esm2_amp.data.homology import (
 )
 from esm2_amp.errors import InputError
 from esm2_amp.evaluation.metrics import pair_classes
+from esm2_amp.io.fasta import read_fasta
 from esm2_amp.records import STANDARD_RESIDUES
 
+DEMO = Path(__file__).parents[3] / "datasets" / "demo"
 KEPT = (0.9, 0.75, 0.6, 0.5)
 """Share of the founder's residues that each further member of a family keeps."""
 
@@ -86,6 +90,25 @@ def test_both_engines_find_the_same(families: tuple) -> None:
     np.testing.assert_allclose([found[0][k] for k in both], [found[1][k] for k in both], atol=0.06)
     for one, other in (found, found[::-1]):
         assert all(other.get(pair, 0) > 0.45 for pair, identity in one.items() if identity > 0.52)
+
+
+def test_both_engines_find_the_families_of_the_demo() -> None:
+    """Their members were drawn to keep 40 to 80 % of a founder, so some lie below 40 % identity to each other."""
+    with (DEMO / "proteins.tsv").open(newline="") as stream:
+        family = {row["id"]: row["family"] for row in csv.DictReader(stream, delimiter="\t")}
+    proteins = list(read_fasta(DEMO / "proteins.fasta"))
+    names, sequences = [family[protein.id] for protein in proteins], [protein.sequence for protein in proteins]
+    engines = ["kmers"] if shutil.which("mmseqs") is None else ["kmers", "mmseqs"]
+    found = []
+    for name in engines:
+        hits = homology_engine(name).hits(sequences, sequences, 0.8, 1)
+        close = (hits.identity > 0.4) & (hits.query != hits.target)
+        found.append(set(zip(hits.query[close].tolist(), hits.target[close].tolist(), strict=True)))
+    true = {(i, j) for i, x in enumerate(names) for j, y in enumerate(names) if x == y and i != j}
+    for pairs in found:
+        assert len(pairs & true) > 0.85 * len(true)
+        assert len(pairs & true) > 0.9 * len(pairs)
+    assert len(found[0] & found[-1]) > 0.94 * len(found[0] | found[-1])
 
 
 def test_a_shared_domain_does_not_make_homologues(engine: HomologyEngine) -> None:

@@ -52,7 +52,7 @@ def test_sorted_pairs_of_one_class_are_seen(sorted_class: int) -> None:
     a, b = np.where(swap, b, a), np.where(swap, a, b)
     finding = column_finding(numbered(a, b, label, 200), 0)
     assert finding.severity == "show"
-    sides = finding.figures["one_sided_negatives"], finding.figures["one_sided_positives"]
+    sides = finding.figures["imbalance_negatives"], finding.figures["imbalance_positives"]
     assert sides[sorted_class] > sides[1 - sorted_class] + 0.2
 
 
