@@ -67,3 +67,4 @@ class TokenLayout:
 SEGMENTS = TokenLayout(SEGMENT_NAMES)
 CLS_SEGMENTS_EOS = TokenLayout(("cls", *SEGMENT_NAMES, "eos"))
 MEAN = TokenLayout(("mean",))
+ALL_TOKENS = TokenLayout(STORED_TOKENS)

@@ -32,8 +32,10 @@ class PairClassifier(pl.LightningModule):
         return self.network(a, b)
 
     def training_step(self, batch: PairBatch, index: int) -> Tensor:
-        """Mean binary cross-entropy of the batch."""
-        loss = functional.binary_cross_entropy_with_logits(self(batch.a, batch.b), batch.label)
+        """Mean binary cross-entropy of the batch, over the network's members where they learn each by itself."""
+        logits = self.network.training_logits(batch.a, batch.b)
+        label = batch.label.unsqueeze(-1).expand_as(logits) if logits.ndim == 2 else batch.label
+        loss = functional.binary_cross_entropy_with_logits(logits, label)
         if not torch.isfinite(loss):
             raise InputError(
                 f"training diverged: the loss is {loss.item()} in epoch {self.current_epoch}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -65,6 +66,18 @@ class PairNetwork(nn.Module):
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Logits (B,) of pairs whose proteins have the tokens ``a`` and ``b``, (B, T, D) each."""
         return self.logit(self.standardise(a), self.standardise(b))
+
+    def fit_inputs(self, batches: Callable[[], Iterable[Tensor]]) -> None:
+        """Fit what a network takes from the training proteins without labels, after standardisation; most take nothing.
+
+        Args:
+            batches: gives the standardised tokens of all training proteins, (n, T, D) a batch, as often as called.
+        """
+
+    def training_logits(self, a: Tensor, b: Tensor) -> Tensor:
+        """Logits (B,) or (B, members) to learn from, where members of a network learn each by itself."""
+        logits: Tensor = self(a, b)
+        return logits
 
     def logit(self, a: Tensor, b: Tensor) -> Tensor:
         """Logits (B,) from standardised tokens (B, T, D)."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from esm2_amp.errors import InputError
 from esm2_amp.models.amp_cse import AMPCSE
 from esm2_amp.models.amps import AMPS
+from esm2_amp.models.ampx import AMPX
 from esm2_amp.models.dpm import DPM
 from esm2_amp.models.gru import GRU
 from esm2_amp.models.network import PairNetwork
 
-NETWORKS: dict[str, type[PairNetwork]] = {"amps": AMPS, "amp_cse": AMPCSE, "dpm": DPM, "gru": GRU}
+NETWORKS: dict[str, type[PairNetwork]] = {"amps": AMPS, "amp_cse": AMPCSE, "ampx": AMPX, "dpm": DPM, "gru": GRU}
 
 
 def network_class(name: str) -> type[PairNetwork]:

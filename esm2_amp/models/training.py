@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 from pytorch_lightning.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 
 from esm2_amp.data.datamodule import PairDataModule
@@ -64,18 +65,30 @@ class History(Callback):
             self.report(trainer.current_epoch, {k: float(v) for k, v in trainer.callback_metrics.items()})
 
 
-def standardise(network: PairNetwork, dataset: PairDataset, chunk: int = 1024) -> None:
-    """Fit the network's standardisation to the distinct proteins of the training pairs, in constant memory."""
+def fit_inputs(network: PairNetwork, dataset: PairDataset, *, standardised: bool, chunk: int = 1024) -> None:
+    """Fit what comes before the weights to the distinct proteins of the training pairs, in constant memory.
+
+    Args:
+        network: its standardisation, and what its own ``fit_inputs`` fits.
+        dataset: the training pairs.
+        standardised: centre and scale the tokens; False leaves them as they are.
+        chunk: proteins read at once.
+    """
     rows = np.unique(np.concatenate((dataset.a, dataset.b)))
-    shape = (len(network.layout), network.width)
-    total, square = np.zeros(shape), np.zeros(shape)
-    for start in range(0, len(rows), chunk):
-        tokens = dataset.store.gather(rows[start : start + chunk], network.layout.stored).astype(np.float64)
-        total += tokens.sum(axis=0)
-        square += (tokens**2).sum(axis=0)
-    mean = total / len(rows)
-    std = np.sqrt(np.maximum(square / len(rows) - mean**2, 0))
-    network.standardise.fit(torch.from_numpy(mean).float(), torch.from_numpy(std).float())
+
+    def tokens() -> Iterator[NDArray[np.float16]]:
+        for start in range(0, len(rows), chunk):
+            yield dataset.store.gather(rows[start : start + chunk], network.layout.stored)
+
+    if standardised:
+        total, square = np.zeros((2, len(network.layout), network.width))
+        for batch in tokens():
+            total += batch.sum(axis=0, dtype=np.float64)
+            square += (batch.astype(np.float64) ** 2).sum(axis=0)
+        mean = total / len(rows)
+        std = np.sqrt(np.maximum(square / len(rows) - mean**2, 0))
+        network.standardise.fit(torch.from_numpy(mean).float(), torch.from_numpy(std).float())
+    network.fit_inputs(lambda: (network.standardise(torch.from_numpy(batch).float()) for batch in tokens()))
 
 
 def fit(

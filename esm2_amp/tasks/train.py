@@ -26,7 +26,7 @@ from esm2_amp.io.resolve import PairTable, count_issues
 from esm2_amp.models.checkpoint import ModelCard, hyper_from, save_model
 from esm2_amp.models.network import PairNetwork
 from esm2_amp.models.networks import network_class
-from esm2_amp.models.training import Fit, History, fit, standardise
+from esm2_amp.models.training import Fit, History, fit, fit_inputs
 from esm2_amp.tasks.config import TrainConfig, at_least, typed
 from esm2_amp.tasks.console import log, say, start_logging, stop_logging_to_files
 from esm2_amp.tasks.controls import CONTROLS, check_control, with_control
@@ -120,8 +120,7 @@ def train_network(
     """Standardise and fit; the network ends with its best weights."""
     set_threads(config.trainer.threads)
     train = pair_dataset(data.train, store, network)
-    if config.model.standardise:
-        standardise(network, train)
+    fit_inputs(network, train, standardised=config.model.standardise)
     module = PairDataModule(
         train, pair_dataset(data.val, store, network), config.batch_size, config.trainer.workers, config.seed
     )

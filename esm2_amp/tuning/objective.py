@@ -23,7 +23,7 @@ from esm2_amp.errors import InputError
 from esm2_amp.features.store import FeatureStore
 from esm2_amp.models.network import PairNetwork
 from esm2_amp.models.optimisation import Optimisation
-from esm2_amp.models.training import fit, standardise
+from esm2_amp.models.training import fit, fit_inputs
 from esm2_amp.tuning.scores import Metric
 
 SPLITS = ("stratified", "proteins")
@@ -137,8 +137,7 @@ class CrossValidation:
         pl.seed_everything(seed, verbose=False)
         network = candidate.build()
         train, held = (self._pairs(network, part) for part in self.folds[number][:2])
-        if candidate.standardise:
-            standardise(network, train)
+        fit_inputs(network, train, standardised=candidate.standardise)
 
         def told(epoch: int) -> None:
             report(Moment(number, epoch, statistics.fmean((*done, self.metric.best(scores.scores))), done))

@@ -143,5 +143,5 @@ def test_a_scale_that_cannot_be_is_named(scale_from: int) -> None:
 
 
 def test_an_unknown_network_is_named_beside_the_known_ones() -> None:
-    with pytest.raises(InputError, match=r"'amp' is unknown\. The models are amps, amp_cse, dpm, gru"):
+    with pytest.raises(InputError, match=r"'amp' is unknown\. The models are amps, amp_cse, ampx, dpm, gru"):
         network_class("amp")

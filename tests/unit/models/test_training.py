@@ -21,7 +21,7 @@ from esm2_amp.layout import TokenLayout
 from esm2_amp.models.network import PairNetwork
 from esm2_amp.models.optimisation import Optimisation
 from esm2_amp.models.predictor import score
-from esm2_amp.models.training import Fit, History, fit, standardise
+from esm2_amp.models.training import Fit, History, fit, fit_inputs
 
 OPTIONS: dict[str, Any] = {
     "accelerator": "cpu", "devices": 1, "logger": False, "enable_progress_bar": False, "enable_model_summary": False,
@@ -261,6 +261,7 @@ def test_a_dimension_that_does_not_vary_is_only_centred(
 ) -> None:
     network = make_network("dpm")
     rows = np.array([3, 3, 3])
-    standardise(network, PairDataset(small_store, network.layout, rows, rows, np.ones(3, np.int8)))
+    pairs = PairDataset(small_store, network.layout, rows, rows, np.ones(3, np.int8))
+    fit_inputs(network, pairs, standardised=True)
     tokens = torch.from_numpy(small_store.gather(rows[:1], network.layout.stored)).float()
     torch.testing.assert_close(network.standardise(tokens), torch.zeros_like(tokens))
