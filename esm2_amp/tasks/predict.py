@@ -130,7 +130,8 @@ def _write(
         writer.writerow((pair.a, pair.b, "" if probability is None else f"{probability:.6g}", status))
         advance(1)
         unscored += probability is None
-        kept.add(ScoredRow(identity(pair.a), identity(pair.b), pair.label, probability, pair.line))
+        names = (pair.a, pair.b) if pair.label is None else (identity(pair.a), identity(pair.b))
+        kept.add(ScoredRow(*names, pair.label, probability, pair.line))
     return kept, unscored
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,7 @@ class TrainingPairs:
 def identity_of(proteins: ProteinSet | None) -> Callable[[str], str]:
     """What makes a protein itself: the key of its sequence where there is one, else its id."""
 
+    @cache  # a key is a hash of the whole sequence
     def identity(name: str) -> str:
         protein = None if proteins is None else proteins.get(name)
         return name if protein is None else protein.key
