@@ -195,7 +195,7 @@ def _row(result: Audit, split: AuditSplit) -> list[str]:
         told(figure("degree", "oracle_auroc"), ".3f"),
         told(figure("column_order", "column_auroc"), ".3f"),
         *(told(classes.get(name), ",") for name in ("C1", "C2", "C3")),
-        told(figure("homology", "share"), ".1%"),
+        f"{own['homology'].count:,} of {own['homology'].figures['proteins']:,}" if "homology" in own else "-",
     ]
 
 
