@@ -10,8 +10,6 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from esm2_amp.data.audit_homology import training_sequences
-from esm2_amp.data.findings import Numbered
 from esm2_amp.errors import InputError
 from esm2_amp.evaluation.leaks import Audit
 from esm2_amp.evaluation.metrics import pair_classes
@@ -101,8 +99,8 @@ def near_training(audit: Audit) -> frozenset[str] | None:
     """Keys of the sequences in one cluster with a training sequence; None where homologues were not searched."""
     if audit.homology is None:
         return None
-    numbered, clusters = Numbered.of(audit.splits), audit.homology.clusters
-    near = np.isin(clusters, clusters[training_sequences(numbered)])
+    numbered, clusters = audit.numbered, audit.homology.clusters
+    near = np.isin(clusters, clusters[numbered.trained()])
     return frozenset(sequence_key(numbered.sequences[i]) for i in np.flatnonzero(near))
 
 
