@@ -134,10 +134,7 @@ def show_sets(title: str, sets: Iterable[ScoredSet]) -> None:
             rows.append([f"{scored.name} {kind}", *cells, *beside])
     show_table(title, columns, rows)
     if unclear:
-        log.warning(
-            "Marked !: the AUROC is not %s above that of the best baseline, which knows nothing of interactions.",
-            CLEAR_OF_BASELINE,
-        )
+        log.warning("Marked !: the AUROC is not %s above that of the best baseline.", CLEAR_OF_BASELINE)
 
 
 def write_page(path: Path, page: Page) -> None:
