@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
@@ -137,3 +143,42 @@ def make_card(encoder: Esm2Encoder, encoder_folder: Path) -> Callable[[str, Pair
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of a database on a server of its own, on this machine only."""
+    pytest.importorskip("psycopg")
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    folder = Path(shutil.which("initdb") or (found[-1] if found else "none")).parent
+    if not (folder / "initdb").exists():
+        pytest.skip("no PostgreSQL server is installed")
+    as_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []  # the server refuses to run as root
+    with tempfile.TemporaryDirectory() as scratch:
+        home = Path(scratch) / "server"
+        home.mkdir()
+        if as_user:
+            Path(scratch).chmod(0o755)
+            with suppress(LookupError):
+                shutil.chown(home, "postgres")
+            if home.owner() != "postgres":
+                pytest.skip("there is no user who may run PostgreSQL")
+
+        def call(*command: str) -> None:
+            subprocess.run([*as_user, *command], cwd=home, check=True, capture_output=True, timeout=120)
+
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        password = secrets.token_hex(8)
+        (home / "password").write_text(password)
+        (home / "password").chmod(0o644)
+        data, options = str(home / "data"), f"-p {port} -c listen_addresses=127.0.0.1 -k {home} -c fsync=off"
+        call(
+            str(folder / "initdb"), "-D", data, "-U", "tuner", "-A", "scram-sha-256", "--pwfile", str(home / "password")
+        )
+        call(str(folder / "pg_ctl"), "-D", data, "-w", "-l", str(home / "log"), "-o", options, "start")
+        try:
+            yield f"postgresql://tuner:{password}@127.0.0.1:{port}/postgres"
+        finally:
+            call(str(folder / "pg_ctl"), "-D", data, "-m", "immediate", "stop")

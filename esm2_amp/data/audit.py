@@ -138,9 +138,7 @@ def class_findings(numbered: Numbered, declared: Declared | None, clusters: NDAr
         declared: pairs of both proteins seen contradict ``c2``.
         clusters: the cluster of each of ``numbered.sequences``, or None.
     """
-    seen = np.zeros(len(numbered.sequences), dtype=bool)
-    for i in numbered.of_role("train"):
-        seen[numbered.members[i]] = True
+    seen = numbered.trained()
     if not seen.any():
         return []
     found = []

@@ -47,14 +47,6 @@ class Homology:
         }
 
 
-def training_sequences(numbered: Numbered) -> NDArray[np.bool_]:
-    """Which of ``numbered.sequences`` stand in a training pair."""
-    seen = np.zeros(len(numbered.sequences), dtype=bool)
-    for i in numbered.of_role("train"):
-        seen[numbered.members[i]] = True
-    return seen
-
-
 def search_homology(
     numbered: Numbered, engine: HomologyEngine, threshold: float, coverage: float, threads: int
 ) -> Homology:
@@ -63,7 +55,7 @@ def search_homology(
     Raises:
         InputError: the engine does not run on this machine.
     """
-    seen = training_sequences(numbered)
+    seen = numbered.trained()
     held = np.flatnonzero(~seen)
     found = engine.hits([numbered.sequences[k] for k in held], numbered.sequences, coverage, threads)
     hits = Hits(held[found.query], found.target, found.identity)
@@ -84,7 +76,7 @@ def homology_findings(numbered: Numbered, homology: Homology, declared: Declared
         declared: the kind of split.
         strict: under ``c3``, block at the first protein above the threshold.
     """
-    seen = training_sequences(numbered)
+    seen = numbered.trained()
     found = []
     for i in (*numbered.of_role("val"), *numbered.of_role("test")):
         split, members = numbered.splits[i], numbered.members[i]

@@ -109,6 +109,13 @@ class Numbered:
         codes: NDArray[np.int64] = low << 32 | high
         return codes
 
+    def trained(self) -> NDArray[np.bool_]:
+        """Which of ``sequences`` stand in a training pair."""
+        seen = np.zeros(len(self.sequences), dtype=bool)
+        for i in self.of_role("train"):
+            seen[self.members[i]] = True
+        return seen
+
     def of_role(self, role: Role) -> list[int]:
         """Which splits have a role."""
         return [i for i, split in enumerate(self.splits) if split.role == role]

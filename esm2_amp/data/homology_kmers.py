@@ -106,8 +106,9 @@ def _aligned(
     """(position, identity, smaller coverage) of the targets whose local alignment has an E-value small enough."""
     least = np.log(KARLIN_K * len(query) * residues / max_e_value) / LAMBDA
     query, plain = query.translate(_AS_IN_BLOSUM), [target.translate(_AS_IN_BLOSUM) for target in targets]
-    scores = _local(query, plain, "score", threads)
-    good = [i for i, result in enumerate(scores) if plain[i] != query and result.score >= least]
+    others = [i for i, target in enumerate(plain) if target != query]
+    scores = _local(query, [plain[i] for i in others], "score", threads)
+    good = [i for i, result in zip(others, scores, strict=True) if result.score >= least]
     small = [i for i in good if len(query) * len(plain[i]) <= CELLS]
     parts = dict(zip(small, _local(query, [plain[i] for i in small], "full", threads), strict=True))
     found = [(i, 1.0, 1.0) for i, target in enumerate(plain) if target == query]
@@ -140,7 +141,6 @@ def _in_pieces(query: str, target: str, least: float, threads: int) -> Iterator[
 def _local(query: str, targets: list[str], mode: str, threads: int) -> list[Any]:
     import pyopal
 
-    gaps = {"gap_open": GAP_OPEN, "gap_extend": GAP_EXTEND}
-    return list(
-        pyopal.align(query, targets, "BLOSUM62", **gaps, mode=mode, algorithm="sw", threads=threads, ordered=True)
-    )
+    options = {"gap_open": GAP_OPEN, "gap_extend": GAP_EXTEND, "algorithm": "sw", "threads": threads, "ordered": True}
+    # pyopal 0.7.3 loses memory with each score above 255 that its other way of coping with overflow, "buckets", meets
+    return list(pyopal.align(query, targets, "BLOSUM62", **options, mode=mode, overflow="simple"))

@@ -21,6 +21,7 @@ from esm2_amp.data.audit import (
 )
 from esm2_amp.data.audit_homology import Homology, homology_findings
 from esm2_amp.data.findings import AuditSplit, Finding, Numbered, Severity
+from esm2_amp.data.homology import cluster_classes
 from esm2_amp.evaluation.baselines import degree_oracle_scores
 from esm2_amp.evaluation.metrics import ranking_metrics
 from esm2_amp.io.resolve import Policy
@@ -50,9 +51,22 @@ class Audit:
     """Findings about some splits; ``homology`` is None where it was not searched."""
 
     rules: AuditRules
-    splits: Sequence[AuditSplit]
+    numbered: Numbered
     homology: Homology | None
     findings: tuple[Finding, ...]
+
+    @property
+    def splits(self) -> Sequence[AuditSplit]:
+        """The pair lists."""
+        return self.numbered.splits
+
+    def cluster_classes(self, name: str) -> NDArray[np.str_] | None:
+        """(n,) C1, C2 or C3 of the pairs of one split by sequence cluster; None where homology was not searched."""
+        if self.homology is None:
+            return None
+        clusters, i = self.homology.clusters, [split.name for split in self.splits].index(name)
+        seen = clusters[self.numbered.trained()]
+        return cluster_classes(clusters[self.numbered.a[i]], clusters[self.numbered.b[i]], seen.tolist())
 
     def of(self, severity: Severity) -> list[Finding]:
         """The findings of one severity."""
@@ -102,7 +116,7 @@ def audit(numbered: Numbered, rules: AuditRules, homology: Homology | None) -> A
         *(degree_finding(numbered, i) for i in range(len(numbered.splits))),
         *(column_finding(numbered, i) for i in range(len(numbered.splits))),
     ]
-    return Audit(rules, numbered.splits, homology, tuple(findings))
+    return Audit(rules, numbered, homology, tuple(findings))
 
 
 def degree_finding(numbered: Numbered, i: int) -> Finding:

@@ -166,28 +166,6 @@ def pair_classes(a_keys: Iterable[str], b_keys: Iterable[str], train_keys: Colle
     return np.array(["C1", "C2", "C3"])[np.array(unseen, dtype=np.intp)]
 
 
-def metrics_by_class(
-    label: ArrayLike, probability: ArrayLike, classes: ArrayLike, threshold: float
-) -> dict[str, Metrics]:
-    """:func:`binary_metrics` of ``"all"`` pairs, then of each class present, in the order of their names.
-
-    Args:
-        label: (n,) 0 or 1.
-        probability: (n,) P(positive).
-        classes: (n,) a name for each pair, see :func:`pair_classes`.
-        threshold: as :func:`binary_metrics`; the same for every class.
-
-    Raises:
-        ValueError: as :func:`binary_metrics`, or ``classes`` of another shape.
-    """
-    label, probability = checked_probability(label, probability)
-    classes = np.asarray(classes)
-    if classes.shape != label.shape:
-        raise ValueError(f"labels of shape {label.shape}, but classes of shape {classes.shape}")
-    members = {"all": np.ones(label.shape, dtype=bool)} | {str(name): classes == name for name in np.unique(classes)}
-    return {name: binary_metrics(label[chosen], probability[chosen], threshold) for name, chosen in members.items()}
-
-
 def _constant(values: NDArray[np.int64]) -> bool:
     return bool(values.min() == values.max())
 

@@ -11,7 +11,7 @@ from typing import Any, cast, get_args
 from omegaconf import DictConfig
 
 from esm2_amp.data.audit import Declared
-from esm2_amp.data.audit_homology import Homology, search_homology, training_sequences
+from esm2_amp.data.audit_homology import Homology, search_homology
 from esm2_amp.data.findings import AuditSplit, Finding, Numbered, Role
 from esm2_amp.data.homology import HomologyEngine, estimated_seconds, homology_engine
 from esm2_amp.errors import InputError
@@ -104,7 +104,7 @@ def processors(threads: int | None) -> int:
 
 def _homology(numbered: Numbered, config: AuditConfig) -> Homology | None:
     settings = config.homology
-    if settings.engine == "none" or training_sequences(numbered).all():
+    if settings.engine == "none" or numbered.trained().all():
         return None
     engine = homology_engine(settings.engine)
     log.info("Searching homologues with %s %s.", engine.name, engine.version)
@@ -116,7 +116,7 @@ def homology_within_reason(numbered: Numbered, settings: HomologyConfig, threads
 
     Where it does not search, it says why.
     """
-    seen = training_sequences(numbered)
+    seen = numbered.trained()
     if settings.engine == "none" or seen.all():
         return None
     cores = processors(threads)
@@ -195,7 +195,7 @@ def _row(result: Audit, split: AuditSplit) -> list[str]:
         told(figure("degree", "oracle_auroc"), ".3f"),
         told(figure("column_order", "column_auroc"), ".3f"),
         *(told(classes.get(name), ",") for name in ("C1", "C2", "C3")),
-        told(figure("homology", "share"), ".1%"),
+        f"{own['homology'].count:,} of {own['homology'].figures['proteins']:,}" if "homology" in own else "-",
     ]
 
 

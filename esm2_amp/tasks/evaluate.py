@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from esm2_amp import __version__
-from esm2_amp.data.findings import Numbered
+from esm2_amp.data.findings import AuditSplit, Numbered, Role
 from esm2_amp.errors import InputError
 from esm2_amp.evaluation.calibration import METHODS
 from esm2_amp.evaluation.leaks import Audit, audit
@@ -25,13 +25,14 @@ from esm2_amp.evaluation.weighted import METRICS
 from esm2_amp.features.store import FeatureStore
 from esm2_amp.io.atomic import atomic_path, write_json
 from esm2_amp.io.fasta import ProteinSet, read_fasta
-from esm2_amp.io.pairs import counted
+from esm2_amp.io.pairs import counted, iter_pairs
+from esm2_amp.io.resolve import resolve_pairs
 from esm2_amp.io.scores import ScoredPairs, read_scores
 from esm2_amp.resources import resolve
-from esm2_amp.tasks.audit import audit_rules, homology_within_reason, new_folder, read_split
+from esm2_amp.tasks.audit import audit_rules, homology_within_reason, new_folder
 from esm2_amp.tasks.config import EvaluateConfig, several, typed
 from esm2_amp.tasks.console import log, say, start_logging
-from esm2_amp.tasks.reporting import mean_vectors, measured, own_provenance, show_sets, write_page
+from esm2_amp.tasks.reporting import is_key, mean_vectors, measured, own_provenance, show_sets, write_page
 from esm2_amp.tasks.score_tables import Run, Setting, compare, read_runs
 from esm2_amp.tasks.scored_pairs import (
     TrainingPairs,
@@ -39,7 +40,6 @@ from esm2_amp.tasks.scored_pairs import (
     identity_of,
     near_training,
     read_training_pairs,
-    row_notes,
     shared_with_training,
 )
 from esm2_amp.tasks.training_data import file_hash
@@ -59,7 +59,7 @@ def run(cfg: DictConfig) -> Path:
     setting = Setting(config.calibration, config.threshold, identity)
     runs = read_runs(scores, _files(config.val_scores), pairs, setting)
     others = read_runs(against, _files(config.against_val), pairs, setting)
-    audited = _audit(config, proteins)
+    audited = _audit(config, scores[0], proteins)
     seen = {} if train is None else {"protein": frozenset(train.proteins)}
     if audited is not None and (near := near_training(audited)) is not None:
         seen["cluster"] = near
@@ -70,7 +70,7 @@ def run(cfg: DictConfig) -> Path:
     scored = scored._replace(probability=first.probability, before=before)
     found = measured(scored, known, first.threshold, config.report)
     seeds = compare(scored.pairs, runs, others, known.n_proteins, config.report)
-    page = _page(found, pairs, _findings(audited, pairs, train), runs, seeds, config)
+    page = _page(found, pairs, _findings(audited, pairs, train), [*runs, *others], seeds, config)
     with atomic_path(output) as folder:
         folder.mkdir()
         write_json(folder / "metrics.json", _as_json(found, pairs, runs, seeds))
@@ -155,13 +155,16 @@ def _page(
     seeds: Seeds | None,
     config: EvaluateConfig,
 ) -> Page:
-    first, several = runs[0], f" and {len(runs) - 1} more" if len(runs) > 1 else ""
-    notes = row_notes(found.name, pairs.counts)
-    if first.fallback is not None:
-        notes.append(f"Not calibrated: in val_scores, {first.fallback}.")
+    first, tables = runs[0], len(_files(config.scores))
+    more = f" and {tables - 1} more" if tables > 1 else ""
+    notes = [note for run in runs for note in run.notes]
+    if config.fasta is not None and (nameless := sum(not is_key(name) for name in pairs.proteins)):
+        notes.append(
+            f"{counted(nameless, 'protein')} of the scored pairs without a sequence in fasta, known by id only."
+        )
     method = first.calibration.method
     return Page(
-        title=f"Evaluation of {found.name}{several}",
+        title=f"Evaluation of {found.name}{more}",
         subtitle=f"{pairs.counts['measured']:,} labelled pairs of {len(pairs.proteins):,} proteins",
         sets=[found],
         threshold=first.threshold,
@@ -183,14 +186,19 @@ def _threshold_from(config: EvaluateConfig, threshold: float) -> str:
     return "The threshold is 0.5: without val_scores there is nothing to choose a better one on."
 
 
-def _audit(config: EvaluateConfig, proteins: ProteinSet | None) -> Audit | None:
+def _audit(config: EvaluateConfig, scores: str, proteins: ProteinSet | None) -> Audit | None:
     """The audit of scored pairs beside training pairs; without sequences of all there is none."""
     if proteins is None or config.train_pairs is None:
         return None
-    splits = [
-        read_split("train_pairs", "train", [resolve(config.train_pairs)], proteins),
-        read_split("scores", "test", _files(config.scores)[:1], proteins),
-    ]
+    splits = []
+    lists: tuple[tuple[str, Role, str], ...] = (
+        ("train_pairs", "train", resolve(config.train_pairs)),
+        ("scores", "test", scores),
+    )
+    for name, role, file in lists:
+        labelled = (pair for pair in iter_pairs(file) if pair.label is not None)
+        table = resolve_pairs(labelled, proteins, unknown="drop", conflicts="drop", need_labels=True, file=file)
+        splits.append(AuditSplit(name, role, file, table))
     numbered = Numbered.of(splits)
     rules = audit_rules(None, False, "drop", "drop")
     return audit(numbered, rules, homology_within_reason(numbered, config.homology, None))

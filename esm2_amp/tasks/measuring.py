@@ -44,7 +44,6 @@ from esm2_amp.tasks.reporting import (
     write_page,
 )
 from esm2_amp.tasks.run_folder import write_table
-from esm2_amp.tasks.scored_pairs import near_training
 from esm2_amp.tasks.training_data import TrainingData
 
 _NOTES = {
@@ -92,13 +91,13 @@ def measure(network: PairNetwork, store: FeatureStore, data: TrainingData, confi
     probability = {name: fitted.apply(values) for name, values in logits.items()}
     threshold = best_threshold(tables["val"].label, probability["val"])
     numbers, proteins = _known(data, store)
-    seen = {"protein": frozenset(protein.key for protein in data.train.proteins)}
-    if (near := near_training(data.audit)) is not None:
-        seen["cluster"] = near
+    seen = frozenset(protein.key for protein in data.train.proteins)
     splits = {}
     for name, table in tables.items():
         keys = np.array([protein.key for protein in table.proteins])
-        groups = {family: pair_classes(keys[table.a], keys[table.b], known) for family, known in seen.items()}
+        groups = {"protein": pair_classes(keys[table.a], keys[table.b], seen)}
+        if (by_cluster := data.audit.cluster_classes(name)) is not None:
+            groups["cluster"] = by_cluster
         before = None if fitted.method == "none" else Calibration("none").apply(logits[name])
         scored = Scored(name, _pairs(table, numbers), probability[name], before, groups, _NOTES[name])
         splits[name] = Split(

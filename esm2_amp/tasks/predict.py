@@ -77,9 +77,11 @@ def run(cfg: DictConfig) -> Path:
         scored = model.score_rows(iter_pairs(pairs), proteins, store, config.batch_size)
         kept, unscored = _write(scored, stream, output, proteins, advance)
     _tell(model)
-    labelled = kept.pairs("drop", pairs)
+    labelled, name = kept.pairs("drop", pairs), Path(config.pairs).name
+    if labelled.counts["without_label"] < labelled.counts["rows"]:
+        for note in row_notes(name, labelled.counts):
+            log.info("%s", note)
     if len(labelled):
-        name = Path(config.pairs).name
         seen = {"protein": model.training_sequences()}
         measurable, known = beside_training(name, labelled, train, seen, partial(mean_vectors, store))
         found = measured(measurable, known, model.card.threshold, config.report)
@@ -130,7 +132,8 @@ def _write(
         writer.writerow((pair.a, pair.b, "" if probability is None else f"{probability:.6g}", status))
         advance(1)
         unscored += probability is None
-        kept.add(ScoredRow(identity(pair.a), identity(pair.b), pair.label, probability, pair.line))
+        names = (pair.a, pair.b) if pair.label is None else (identity(pair.a), identity(pair.b))
+        kept.add(ScoredRow(*names, pair.label, probability, pair.line))
     return kept, unscored
 
 

@@ -82,9 +82,14 @@ def baseline_scores(pairs: Pairs, known: Known) -> dict[str, Floats]:
     return scores
 
 
+def is_key(name: str) -> bool:
+    """Whether a protein's name is the key of its sequence, not an id."""
+    return _KEY.fullmatch(name) is not None
+
+
 def mean_vectors(store: FeatureStore, names: Sequence[str]) -> NDArray[np.float32] | None:
     """(len(names), D) mean tokens of sequences, by key; None where one is no key or not in the store."""
-    if not all(_KEY.fullmatch(name) for name in names):
+    if not all(map(is_key, names)):
         return None
     rows = store.find(names)
     return None if (rows < 0).any() else store.gather(rows, MEAN.stored)[:, 0].astype(np.float32)
@@ -129,10 +134,7 @@ def show_sets(title: str, sets: Iterable[ScoredSet]) -> None:
             rows.append([f"{scored.name} {kind}", *cells, *beside])
     show_table(title, columns, rows)
     if unclear:
-        log.warning(
-            "Marked !: the AUROC is not %s above that of the best baseline, which knows nothing of interactions.",
-            CLEAR_OF_BASELINE,
-        )
+        log.warning("Marked !: the AUROC is not %s above that of the best baseline.", CLEAR_OF_BASELINE)
 
 
 def write_page(path: Path, page: Page) -> None:

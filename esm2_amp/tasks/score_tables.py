@@ -20,6 +20,7 @@ from esm2_amp.io.scores import ScoredPairs, read_scores
 from esm2_amp.tasks.config import ReportConfig
 from esm2_amp.tasks.console import progress
 from esm2_amp.tasks.reporting import Pairs
+from esm2_amp.tasks.scored_pairs import row_notes
 
 _SAME = "Tables that are compared hold the same labelled pairs."
 _CLIP = 1e-7  # of probabilities before calibration: 0 and 1 have no logit
@@ -35,14 +36,17 @@ class Setting(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One table of scores: its probabilities in the order of the first table's pairs, before and after calibration."""
+    """One table of scores: its probabilities in the order of the first table's pairs, before and after calibration.
+
+    ``notes`` say which rows were not measured, and why there is no calibration where one was asked for.
+    """
 
     file: str
     before: NDArray[np.float64]
     probability: NDArray[np.float64]
     threshold: float
     calibration: Calibration
-    fallback: str | None
+    notes: list[str]
 
 
 def read_runs(files: Sequence[str], validation: Sequence[str], pairs: ScoredPairs, setting: Setting) -> list[Run]:
@@ -56,18 +60,22 @@ def read_runs(files: Sequence[str], validation: Sequence[str], pairs: ScoredPair
 
 
 def _read(file: str, val: str | None, pairs: ScoredPairs, setting: Setting) -> Run:
-    before = _aligned(read_scores(file, setting.identity), pairs, file)
+    scored = read_scores(file, setting.identity)
+    before, notes = _aligned(scored, pairs, file), row_notes(file, scored.counts)
     threshold = 0.5 if setting.threshold is None else setting.threshold
     if val is None:
-        return Run(file, before, before, threshold, Calibration("none"), None)
+        return Run(file, before, before, threshold, Calibration("none"), notes)
     known = read_scores(val, setting.identity)
+    notes += row_notes(val, known.counts)
     fitted, fallback = fit_calibration(setting.calibration, _logits(known.probability), known.label)
+    if fallback is not None:
+        notes.append(f"{file} is not calibrated: in {val}, {fallback}.")
     probability, of_known = before, known.probability
     if fitted.method != "none":
         probability, of_known = fitted.apply(_logits(before)), fitted.apply(_logits(known.probability))
     if setting.threshold is None:
         threshold = best_threshold(known.label, of_known)
-    return Run(file, before, probability, threshold, fitted, fallback)
+    return Run(file, before, probability, threshold, fitted, notes)
 
 
 def _logits(probability: NDArray[np.float64]) -> NDArray[np.float64]:

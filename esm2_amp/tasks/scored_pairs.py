@@ -5,12 +5,11 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from esm2_amp.data.audit_homology import training_sequences
-from esm2_amp.data.findings import Numbered
 from esm2_amp.errors import InputError
 from esm2_amp.evaluation.leaks import Audit
 from esm2_amp.evaluation.metrics import pair_classes
@@ -39,6 +38,7 @@ class TrainingPairs:
 def identity_of(proteins: ProteinSet | None) -> Callable[[str], str]:
     """What makes a protein itself: the key of its sequence where there is one, else its id."""
 
+    @cache  # a key is a hash of the whole sequence
     def identity(name: str) -> str:
         protein = None if proteins is None else proteins.get(name)
         return name if protein is None else protein.key
@@ -99,8 +99,8 @@ def near_training(audit: Audit) -> frozenset[str] | None:
     """Keys of the sequences in one cluster with a training sequence; None where homologues were not searched."""
     if audit.homology is None:
         return None
-    numbered, clusters = Numbered.of(audit.splits), audit.homology.clusters
-    near = np.isin(clusters, clusters[training_sequences(numbered)])
+    numbered, clusters = audit.numbered, audit.homology.clusters
+    near = np.isin(clusters, clusters[numbered.trained()])
     return frozenset(sequence_key(numbered.sequences[i]) for i in np.flatnonzero(near))
 
 

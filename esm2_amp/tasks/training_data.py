@@ -79,6 +79,7 @@ class TrainingData:
                 split: [{"file": Path(file).name, "sha256": file_hash(file)} for file in files]
                 for split, files in self.files.items()
             },
+            "audit": {"declared": self.audit.rules.declared, "verdict": self.audit.verdict},
             "pairs": {split: len(table) for split, table in self.tables().items()},
             "proteins": {split: len(table.proteins) for split, table in self.tables().items()},
         }

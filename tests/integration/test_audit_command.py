@@ -76,6 +76,7 @@ def test_the_clean_demo_is_silent(twin: Twin, audited: Any, engine: str) -> None
     assert audit["verdict"] == "clean"
     assert audit["homology"]["engine"] == engine
     assert "nothing found" in outcome.out
+    assert audit["homology"]["version"]
     classes = {f["splits"][0]: f["figures"]["by_protein"] for f in audit["findings"] if f["check"] == "pair_classes"}
     assert classes == {"val": {"C1": 0, "C2": 0, "C3": 400}, "test": {"C1": 0, "C2": 0, "C3": 400}}
 

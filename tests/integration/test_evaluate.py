@@ -209,6 +209,28 @@ def test_a_sweep_over_models_and_seeds_ends_in_one_comparison(world: Any, warm: 
     assert set(found["seeds"]["differences"]) >= {"auroc", "aupr", "mcc"}
 
 
+def test_sequences_make_proteins_the_same_and_rows_without_labels_are_no_mistake(
+    world: Any, cli: Run, tmp_path: Path
+) -> None:
+    text = world.fasta.read_text()
+    twin = next(record for record in text.split(">") if record.startswith("P00 ")).split("\n", 1)[1]
+    (tmp_path / "all.fasta").write_text(f"{text}>TWIN\n{twin}")
+    rows = [line.split("\t") for line in world.test.read_text().splitlines()[1:]]
+    scored = "".join("\t".join([*row, f"{0.2 + 0.02 * k}"]) + "\n" for k, row in enumerate(rows))
+    more = "TWIN\tP39\t1\t0.5\nP00\tP39\t1\t0.5\nP00\tP38\t\t0.5\nGHOST\tP00\t0\t0.25\n"
+    (tmp_path / "scores.tsv").write_text(HEADER + scored + more)
+    (tmp_path / "out").mkdir()  # an empty folder may be there
+    words = ["scores=scores.tsv", "output=out", "fasta=all.fasta", f"train_pairs={world.train}", "report.resamples=2"]
+    outcome = cli(["evaluate", *words], tmp_path)
+    assert outcome.code == 0, outcome.err
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert (found["rows"]["without_label"], found["rows"]["repeated"], found["n"]) == (1, 1, len(rows) + 2)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "1 protein of the scored pairs without a sequence in fasta" in page
+    assert "sequence cluster" in page
+    assert found["evaluation"]["families"]["cluster"]["all"]["n"] == len(rows) + 2
+
+
 # --- mistakes
 
 
@@ -338,7 +360,8 @@ def test_of_a_repeated_pair_one_row_is_measured_and_none_of_one_with_both_labels
 ) -> None:
     rows = "P00\tP01\t1\nP01\tP00\t1\nP02\tP03\t0\nP02\tP04\t1\nP04\tP02\t0\n"
     (warm / "pairs.tsv").write_text(rows)
-    assert cli(world.prediction(trained / "model", "pairs=pairs.tsv", "output=s.tsv"), warm).code == 0
+    outcome = cli(world.prediction(trained / "model", "pairs=pairs.tsv", "output=s.tsv"), warm)
+    assert "2 of 5 rows were measured" in outcome.err
     assert len((warm / "s.tsv").read_text().splitlines()) == 6  # every row is scored all the same
     found = json.loads((warm / "s.metrics.json").read_text())
     assert found["all"]["n"] == 2

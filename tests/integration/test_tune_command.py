@@ -6,14 +6,10 @@ import csv
 import json
 import os
 import re
-import secrets
-import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -139,6 +135,8 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_ends_with_one_message_and_no_folder(name: str, world: Any, warm: Path, cli: Run) -> None:
     words, said = MISTAKES[name]
+    if "postgresql" in words[0]:
+        pytest.importorskip("psycopg")
     words = [word.format(train=world.train) if "{train}" in word else word for word in words]
     outcome = cli(tuning(world, "run_dir=new/sweep", *words), warm)
     assert (outcome.code, said in outcome.err) == (2, True), outcome.err
@@ -193,45 +191,6 @@ def start(argv: list[str], folder: Path, name: str) -> subprocess.Popen[bytes]:
         )
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """The address of a database on a server of its own, on this machine only."""
-    pytest.importorskip("psycopg")
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    folder = Path(shutil.which("initdb") or (found[-1] if found else "none")).parent
-    if not (folder / "initdb").exists():
-        pytest.skip("no PostgreSQL server is installed")
-    as_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []  # the server refuses to run as root
-    with tempfile.TemporaryDirectory() as scratch:
-        home = Path(scratch) / "server"
-        home.mkdir()
-        if as_user:
-            Path(scratch).chmod(0o755)
-            with suppress(LookupError):
-                shutil.chown(home, "postgres")
-            if home.owner() != "postgres":
-                pytest.skip("there is no user who may run PostgreSQL")
-
-        def call(*command: str) -> None:
-            subprocess.run([*as_user, *command], cwd=home, check=True, capture_output=True, timeout=120)
-
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        password = secrets.token_hex(8)
-        (home / "password").write_text(password)
-        (home / "password").chmod(0o644)
-        data, options = str(home / "data"), f"-p {port} -c listen_addresses=127.0.0.1 -k {home} -c fsync=off"
-        call(
-            str(folder / "initdb"), "-D", data, "-U", "tuner", "-A", "scram-sha-256", "--pwfile", str(home / "password")
-        )
-        call(str(folder / "pg_ctl"), "-D", data, "-w", "-l", str(home / "log"), "-o", options, "start")
-        try:
-            yield f"postgresql://tuner:{password}@127.0.0.1:{port}/postgres"
-        finally:
-            call(str(folder / "pg_ctl"), "-D", data, "-m", "immediate", "stop")
-
-
 def trials_in(storage: BaseStorage) -> list[FrozenTrial]:
     with suppress(KeyError):  # not begun yet
         return optuna.load_study(study_name="dpm-files", storage=storage).get_trials()
@@ -252,27 +211,25 @@ def test_two_workers_one_killed_in_mid_trial(
     kind: str, world: Any, warm: Path, cli: Run, request: pytest.FixtureRequest
 ) -> None:
     address = {"journal": "study.log", "sqlite": "study.db"}.get(kind) or request.getfixturevalue("postgres")
-    budget = 4
+    budget = 6
     long = [f"tune.trials={budget}", "epochs=40", "patience=40", f"tune.storage={address}", "tune.prune=false"]
     command = tuning(world, *long)
-    victim = start([*command, "run_dir=sweep"], warm, "victim")
     place = warm / address if kind != "postgresql" else None
-    wait_for(lambda: place is None or place.exists(), victim)
+    # the same command in two terminals; on the server as from two machines, each with a folder of its own
+    folders = {"victim": "sweep", "survivor": "sweep" if place else "elsewhere"}
+    victim, other = (start([*command, f"run_dir={folder}"], warm, name) for name, folder in folders.items())
+    wait_for(lambda: "Study dpm-files" in (warm / "victim.txt").read_text(), victim, other)
     if kind == "journal":
         storage: BaseStorage = JournalStorage(JournalFileBackend(str(place)))
     else:
-        wait_for(lambda: "Study dpm-files" in (warm / "victim.txt").read_text(), victim)
         url = f"sqlite:///{place}" if place else address.replace("postgresql:", "postgresql+psycopg:")
         storage = RDBStorage(url)
 
-    def at_work(count: int) -> bool:
+    def both_at_work() -> bool:
         running = [trial for trial in trials_in(storage) if trial.state.name == "RUNNING" and trial.intermediate_values]
-        return len(running) == count
+        return len(running) == 2
 
-    wait_for(lambda: at_work(1), victim)
-    # the same command in another terminal; on the server as from another machine, with a folder of its own
-    other = start([*command, f"run_dir={'sweep' if place else 'elsewhere'}"], warm, "survivor")
-    wait_for(lambda: at_work(2), victim, other)
+    wait_for(both_at_work, victim, other)
     mine = {trial.number for trial in trials_in(storage) if trial.state.name == "RUNNING"}
     victim.kill()
     assert victim.wait() == -9
@@ -286,7 +243,7 @@ def test_two_workers_one_killed_in_mid_trial(
     assert again.params == lost.params
     assert [trial.state.name for trial in trials].count("COMPLETE") == budget == len(trials) - 1
     assert len(again.user_attrs["folds"]) == 2
-    run = warm / ("sweep" if place else "elsewhere")
+    run = warm / folders["survivor"]
     assert len(table(run / "trials.tsv")) == len(trials)
     assert (run / "best" / "metrics.json").exists()
     secret = address.split(":")[2].split("@")[0] if kind == "postgresql" else "no secret"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from esm2_amp.data.audit_homology import search_homology
 from esm2_amp.data.findings import AuditSplit, Numbered
-from esm2_amp.evaluation.leaks import column_finding, degree_finding
+from esm2_amp.data.homology import homology_engine
+from esm2_amp.evaluation.leaks import AuditRules, audit, column_finding, degree_finding
 from esm2_amp.io.resolve import PairTable
 from esm2_amp.records import STANDARD_RESIDUES, Protein
 
@@ -65,3 +67,26 @@ def test_sorted_pairs_of_both_classes_tell_nothing() -> None:
 def test_the_columns_of_few_pairs_are_left_to_chance() -> None:
     finding = column_finding(numbered(np.arange(6), np.arange(6, 12), np.array([0, 1] * 3), 12), 0)
     assert finding.severity == "ok"
+
+
+def test_classes_by_cluster_are_those_that_the_audit_counts() -> None:
+    rng = np.random.default_rng(4)
+    old, new = (
+        ["".join(rng.choice(LETTERS, 150)) for _ in range(6)],
+        ["".join(rng.choice(LETTERS, 150)) for _ in range(4)],
+    )
+    new[0] = old[0][:140] + new[0][:10]  # a homologue of a training protein
+    label = np.array([0, 1, 0], dtype=np.int8)
+
+    def split(role: str, sequences: list[str]) -> AuditSplit:
+        proteins = tuple(Protein(f"{role}{i}", sequence) for i, sequence in enumerate(sequences))
+        a, b = np.array([0, 1, 2], dtype=np.int32), np.array([3, 0, 3], dtype=np.int32)
+        return AuditSplit(role, role, "", PairTable(proteins, a, b, label, np.arange(3), ()))
+
+    given = Numbered.of([split("train", old), split("val", new)])
+    rules = AuditRules("c3", False, "error", "error")
+    found = audit(given, rules, search_homology(given, homology_engine("kmers"), 0.4, 0.8, 1))
+    assert found.cluster_classes("val").tolist() == ["C2", "C2", "C3"]
+    (classes,) = (f for f in found.findings if f.check == "pair_classes")
+    assert classes.figures == {"by_protein": {"C1": 0, "C2": 0, "C3": 3}, "by_cluster": {"C1": 0, "C2": 2, "C3": 1}}
+    assert audit(given, rules, None).cluster_classes("val") is None

@@ -11,7 +11,6 @@ from esm2_amp.evaluation.metrics import (
     best_threshold,
     binary_metrics,
     expected_calibration_error,
-    metrics_by_class,
     pair_classes,
     ranking_metrics,
 )
@@ -142,14 +141,3 @@ def test_pair_classes_count_the_proteins_seen_in_training():
     assert pair_classes([], [], {"a"}).tolist() == []
     with pytest.raises(ValueError, match="shorter|longer"):
         pair_classes("ab", "a", {"a"})
-
-
-def test_metrics_by_class_are_those_of_the_pairs_of_each_class():
-    label, probability = np.array([1, 0, 1, 0, 1]), np.array([0.9, 0.1, 0.2, 0.8, 0.7])
-    found = metrics_by_class(label, probability, np.array(["C3", "C3", "C1", "C1", "C1"]), 0.5)
-    assert list(found) == ["all", "C1", "C3"]
-    assert found["C3"] == binary_metrics(label[:2], probability[:2], 0.5)
-    assert found["C1"] == binary_metrics(label[2:], probability[2:], 0.5)
-    assert found["all"] == binary_metrics(label, probability, 0.5)
-    with pytest.raises(ValueError, match="classes of shape"):
-        metrics_by_class(label, probability, np.array(["C3"]), 0.5)

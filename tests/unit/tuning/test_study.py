@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import time
 from collections import Counter
@@ -30,7 +31,9 @@ Objective = Callable[[optuna.Trial], float]
 
 
 @contextmanager
-def sweep(file: Path, trials: int = 6, retries: int = 3, metric: str = "aupr", startup: int = 3) -> Iterator[Sweep]:
+def sweep(
+    file: Path | str, trials: int = 6, retries: int = 3, metric: str = "aupr", startup: int = 3
+) -> Iterator[Sweep]:
     with open_storage(parse_target(str(file))) as (storage, workers):
         study = open_sweep(storage, workers, "s", metric_of(metric), NopPruner(), {"tune.metric": metric})
         yield Sweep(study, storage, workers, SPACE, 1, startup, Budget(trials, retries))
@@ -49,7 +52,7 @@ def ignore(trial: FrozenTrial) -> None:
     pass
 
 
-def in_child(file: Path, objective: Objective, **options: Any) -> int:
+def in_child(file: Path | str, objective: Objective, **options: Any) -> int:
     """Work as another process; its number."""
     child = os.fork()
     if child:
@@ -65,7 +68,7 @@ def ended(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def trials_of(file: Path) -> list[FrozenTrial]:
+def trials_of(file: Path | str) -> list[FrozenTrial]:
     with sweep(file) as mine:
         return mine.study.get_trials()
 
@@ -225,27 +228,46 @@ def test_a_study_begun_otherwise_is_refused_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_nothing_is_lost(file: Path) -> None:
+@pytest.mark.parametrize("kind", ["journal", "sqlite", "postgresql"])
+def test_killed_at_random_moments_nothing_is_lost(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Two workers, one of them killed again and again: every place in the budget ends with one completed trial."""
+
+    places = {"journal": tmp_path / "j", "sqlite": tmp_path / "s.db"}
+    file = places.get(kind) or request.getfixturevalue("postgres")
+
+    read, write = os.pipe()
 
     def slow(trial: optuna.Trial) -> float:
         for step in range(5):
             trial.report(0.0, step)
-            time.sleep(0.002)
+            time.sleep(0.02)
         return value(trial)
 
-    steady = in_child(file, slow, trials=60, retries=100)
-    for moment in range(25):
-        child = in_child(file, slow, trials=60, retries=100)
-        time.sleep(0.01 + 0.013 * (moment % 10))
+    def doomed(trial: optuna.Trial) -> float:
+        os.write(write, b".")
+        return slow(trial)
+
+    steady = in_child(file, slow, trials=100, retries=100)
+    for moment in range(20):
+        child = in_child(file, doomed, trials=100, retries=100)
+        # in mid-trial every other time, anywhere from its beginning on else
+        if moment % 2:
+            select.select([read], [], [], 5)
+        time.sleep(0.01 * moment)
         os.kill(child, signal.SIGKILL)
         ended(child)
+        while select.select([read], [], [], 0)[0]:
+            os.read(read, 100)
     assert ended(steady) == 0
-    assert ended(in_child(file, slow, trials=60, retries=100)) == 0
+    assert ended(in_child(file, slow, trials=100, retries=100)) == 0
     trials = trials_of(file)
     assert {trial.state for trial in trials} <= {TrialState.COMPLETE, TrialState.FAIL}
-    assert sum(trial.state == TrialState.COMPLETE for trial in trials) == 60
+    assert sum(trial.state == TrialState.COMPLETE for trial in trials) == 100
+    assert len(trials) >= 105  # some were killed in mid-trial
+    retry_of = {trial.user_attrs["retried_from"]: trial for trial in trials if "retried_from" in trial.user_attrs}
+    assert len(retry_of) == len(trials) - 100  # each killed one once
     for trial in trials:
-        if trial.state == TrialState.FAIL:
-            (again,) = [t for t in trials if t.user_attrs.get("retried_from") == trial.number]
-            assert again.params.items() >= trial.params.items()
+        last = trial
+        while last.state == TrialState.FAIL:
+            last = retry_of[last.number]
+        assert last.params.items() >= trial.params.items()
