@@ -108,5 +108,6 @@ class _View(nn.Module):
 def _statistics(tokens: Tensor) -> Tensor:
     """(B, 13, D) to (B, 6 D): cls, eos, mean; deviation, largest and smallest over the segments."""
     segments = tokens[:, _SEGMENTS]
-    spread = (segments.std(dim=1, correction=0), segments.amax(dim=1), segments.amin(dim=1))
-    return torch.cat((tokens[:, _WHOLE].flatten(1), *spread), dim=1)
+    # torch's own std over a middle dimension is several times slower
+    deviation = (segments - segments.mean(dim=1, keepdim=True)).square().mean(dim=1).sqrt()
+    return torch.cat((tokens[:, _WHOLE].flatten(1), deviation, segments.amax(dim=1), segments.amin(dim=1)), dim=1)
