@@ -164,6 +164,16 @@ def test_a_mistake_is_said_and_nothing_is_written(name: str, tmp_path: Path, cli
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_protein_without_a_sequence_is_refused_by_the_options_of_this_task(
+    tmp_path: Path, cli: Callable[..., Any]
+) -> None:
+    (tmp_path / "pairs.tsv").write_text("SIM0001\tSIM0002\t1\nSIM0001\tNOBODY\t0\n")
+    outcome = cli(["split", "pairs=pairs.tsv", f"fasta={DEMO / 'proteins.fasta'}", "output=out"], tmp_path)
+    assert outcome.code == 2
+    assert "pairs.tsv, line 2" in outcome.err
+    assert " unknown=drop" in outcome.err
+
+
 def test_labels_for_some_rows_only_are_refused(tmp_path: Path, cli: Callable[..., Any]) -> None:
     (tmp_path / "pairs.tsv").write_text("SIM0001\tSIM0002\t1\nSIM0001\tSIM0003\t\n")
     outcome = cli(["split", "pairs=pairs.tsv", f"fasta={DEMO / 'proteins.fasta'}", "output=out"], tmp_path)
