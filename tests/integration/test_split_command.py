@@ -59,6 +59,7 @@ def test_every_row_is_in_one_file(kind: str, split: Any, tmp_path: Path) -> None
     card = json.loads((folder / "card.json").read_text())
     assert card["rows"]["given"] == len(lines) - 1
     assert card["rows"]["left_out"] == len(out)
+    assert (card["clusters"] or {}).get("engine") == ("kmers" if kind == "clusters" else None)
     assert card["files"]["train.tsv"]["pairs"] == len(rows(folder / "train.tsv"))
 
 
