@@ -180,7 +180,7 @@ def one_class_findings(splits: Sequence[AuditSplit]) -> list[Finding]:
         lonely = (positive > 0) != (negative > 0)
         count, touched = int(lonely.sum()), int((lonely[table.a] | lonely[table.b]).sum())
         p = float((table.label == 1).mean())
-        chance = p**degree + (1 - p) ** degree
+        chance = np.minimum(p**degree + (1 - p) ** degree, 1)  # rounded, the sum may exceed 1
         expected, spread = float(chance.sum()), float(np.sqrt((chance * (1 - chance)).sum()))
         doubtful = count > expected + CHANCE * max(spread, 1) and touched > ONE_CLASS_PAIRS * len(table)
         figures = {

@@ -18,7 +18,7 @@ from esm2_amp.records import Protein
 
 PROGRAM = "mmseqs"
 SENSITIVITY = 4.0
-"""MMseqs2's ``-s``: 5.7, its default, finds as many pairs above 40 % identity and takes three times as long."""
+"""MMseqs2's ``-s``: 5.7, its default, finds as many pairs above 40 % identity and takes more than twice as long."""
 
 
 @cache

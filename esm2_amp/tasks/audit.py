@@ -46,17 +46,17 @@ def run(cfg: DictConfig) -> Audit:
     return result
 
 
-def audit_rules(declared: str | None, strict: bool, unknown: str, conflicts: str) -> AuditRules:
-    """The rules of an audit, checked.
+def audit_rules(declared: str | None, strict: bool, unknown: str, conflicts: str, group: str = "") -> AuditRules:
+    """The rules of an audit, checked; ``group`` stands before their keys in messages.
 
     Raises:
         InputError: a value that is none of its choices.
     """
     for name, value in (("unknown", unknown), ("conflicts", conflicts)):
         if value not in get_args(Policy):
-            raise InputError(f"{name} is {value!r}", remedy="Use error or drop.")
+            raise InputError(f"{group}{name} is {value!r}", remedy="Use error or drop.")
     if declared is not None and declared not in get_args(Declared):
-        raise InputError(f"declared is {declared!r}", remedy="Use c1, c2, c3 or null.")
+        raise InputError(f"{group}declared is {declared!r}", remedy="Use c1, c2, c3 or null.")
     return AuditRules(cast(Declared | None, declared), strict, cast(Policy, unknown), cast(Policy, conflicts))
 
 

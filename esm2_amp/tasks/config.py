@@ -55,13 +55,15 @@ class HomologyConfig:
     identity: float
     coverage: float
 
-    def check(self) -> None:
-        """Refuse what cannot be."""
+    def check(self, group: str = "") -> None:
+        """Refuse what cannot be; ``group`` stands before the keys in messages."""
         if self.engine not in (*ENGINES, "none"):
-            raise InputError(f"homology.engine is {self.engine!r}", remedy=f"Use {', '.join(ENGINES)} or none.")
+            raise InputError(f"{group}homology.engine is {self.engine!r}", remedy=f"Use {', '.join(ENGINES)} or none.")
         for name in ("identity", "coverage"):
             if not 0 < getattr(self, name) < 1:
-                raise InputError(f"homology.{name} is {getattr(self, name)}", remedy="Give a share between 0 and 1.")
+                raise InputError(
+                    f"{group}homology.{name} is {getattr(self, name)}", remedy="Give a share between 0 and 1."
+                )
 
 
 @dataclass

@@ -175,7 +175,7 @@ def _card(config: SplitConfig, given: Given, dealt: _Dealt) -> dict[str, Any]:
     kfold = config.kind == "kfold"
     inputs = {"pairs": resolve(config.pairs), "fasta": resolve(config.fasta)}
     engine = dealt.engine
-    clusters = {"engine": engine.name, "version": engine.version, **vars(config.homology)} if engine else None
+    clusters = {**vars(config.homology), "engine": engine.name, "version": engine.version} if engine else None
     return {
         "kind": config.kind,
         "seed": config.seed,

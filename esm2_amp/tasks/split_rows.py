@@ -91,9 +91,13 @@ def read_rows(config: SplitConfig) -> Given:
     file = resolve(config.pairs)
     proteins, rows = read_fasta(resolve(config.fasta)), list(iter_pairs(file))
     rules = audit_rules(None, False, config.unknown, config.conflicts)
-    table = resolve_pairs(
-        rows, proteins, unknown=rules.unknown, conflicts=rules.conflicts, need_labels=False, file=file
-    )
+    try:
+        table = resolve_pairs(
+            rows, proteins, unknown=rules.unknown, conflicts=rules.conflicts, need_labels=False, file=file
+        )
+    except InputError as error:  # it names the options of training
+        remedy = error.remedy.replace("data.", "")
+        raise InputError(error.what, file=error.file, line=error.line, remedy=remedy) from error
     by_line = {row.line: row for row in rows}
     dropped = [
         _left_out(by_line[issue.line], f"{issue.kind.replace('_', ' ')}: {issue.detail}")

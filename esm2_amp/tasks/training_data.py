@@ -91,8 +91,8 @@ def read_training_data(cfg: DataConfig) -> TrainingData:
     Raises:
         InputError: unreadable files, refused rows, a split with one class only, or what the audit blocks.
     """
-    rules = audit_rules(cfg.declared, cfg.strict, cfg.unknown, cfg.conflicts)
-    cfg.homology.check()
+    rules = audit_rules(cfg.declared, cfg.strict, cfg.unknown, cfg.conflicts, "data.")
+    cfg.homology.check("data.")
     files = {"fasta": [cfg.fasta], "train": [cfg.train], "val": [cfg.val], "test": cfg.tests()}
     files = {split: [resolve(name) for name in names] for split, names in files.items()}
     proteins = read_fasta(files["fasta"][0])
@@ -100,14 +100,17 @@ def read_training_data(cfg: DataConfig) -> TrainingData:
     splits = [AuditSplit(r, r, ", ".join(files[r]), _table(files[r], proteins, cfg)) for r in roles if files[r]]
     _refuse_one_class(splits)
     numbered = Numbered.of(splits)
-    refuse_blocked(audit(numbered, rules, None), _REMEDY)  # before a search that may take a while
+    _refuse_blocked(audit(numbered, rules, None))  # before a search that may take a while
     audited = audit(numbered, rules, None if IS_CHILD else homology_within_reason(numbered, cfg.homology, None))
-    refuse_blocked(audited, _REMEDY)
+    _refuse_blocked(audited)
     train, val, *test = (split.table for split in splits)
     return TrainingData(cfg.name, files, train, val, test[0] if test else None, audited)
 
 
-_REMEDY = "What was trained on measures nothing: remove it; esm2-amp audit lists everything."
+def _refuse_blocked(result: Audit) -> None:
+    places = next((finding.splits for finding in result.of("block")), ())
+    told = " and ".join(f"data.{split}" for split in places)
+    refuse_blocked(result, f"Correct {told}: what was trained on measures nothing; esm2-amp audit lists it all.")
 
 
 def _refuse_one_class(splits: Sequence[AuditSplit]) -> None:

@@ -59,6 +59,7 @@ def test_every_row_is_in_one_file(kind: str, split: Any, tmp_path: Path) -> None
     card = json.loads((folder / "card.json").read_text())
     assert card["rows"]["given"] == len(lines) - 1
     assert card["rows"]["left_out"] == len(out)
+    assert (card["clusters"] or {}).get("engine") == ("kmers" if kind == "clusters" else None)
     assert card["files"]["train.tsv"]["pairs"] == len(rows(folder / "train.tsv"))
 
 
@@ -162,6 +163,16 @@ def test_a_mistake_is_said_and_nothing_is_written(name: str, tmp_path: Path, cli
     assert outcome.code == 2
     assert [word for word in words.split() if word not in outcome.err] == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_protein_without_a_sequence_is_refused_by_the_options_of_this_task(
+    tmp_path: Path, cli: Callable[..., Any]
+) -> None:
+    (tmp_path / "pairs.tsv").write_text("SIM0001\tSIM0002\t1\nSIM0001\tNOBODY\t0\n")
+    outcome = cli(["split", "pairs=pairs.tsv", f"fasta={DEMO / 'proteins.fasta'}", "output=out"], tmp_path)
+    assert outcome.code == 2
+    assert "pairs.tsv, line 2" in outcome.err
+    assert " unknown=drop" in outcome.err
 
 
 def test_labels_for_some_rows_only_are_refused(tmp_path: Path, cli: Callable[..., Any]) -> None:
