@@ -32,14 +32,14 @@ from esm2_amp.io.atomic import write_json
 
 ROOT = Path(__file__).parent.parent
 SEEDS = (0, 1, 2)
-AMPX = ["model=ampx", "epochs=6", "batch_size=256"]
+AMPX = ["model=ampx", "epochs=5", "batch_size=256"]
 PUBLISHED = "dpm"
 SETTINGS = {
     PUBLISHED: ["model=dpm", "epochs=5"],
     "ampx": AMPX,
-    "ampx, one view of 256 components": [*AMPX, "model.network.views=1"],
     "ampx, one view of 64 components": [*AMPX, "model.network.views=1", "model.network.components=64"],
     "ampx, four views, not whitened": [*AMPX, "model.network.whitening=0"],
+    "ampx, only the negatives given": [*AMPX, "model.fresh_negatives=0"],
     "ampx, weights not averaged": [*AMPX, "model.optimizer.ema_decay=null"],
 }
 ENSEMBLES = {"three ampx": ["ampx"], "three ampx and three dpm": ["ampx", PUBLISHED]}

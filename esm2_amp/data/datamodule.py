@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytorch_lightning as pl
-from torch.utils.data import DataLoader, SequentialSampler
+from torch.utils.data import DataLoader, Sampler, SequentialSampler
 
 from esm2_amp.data.batch import PairBatch
 from esm2_amp.data.dataset import EpochSampler, PairDataset
+from esm2_amp.data.fresh_negatives import FreshNegatives, with_pool
 
 
 def _as_gathered(batch: Any) -> Any:
@@ -16,13 +17,13 @@ def _as_gathered(batch: Any) -> Any:
 
 
 def pair_loader(
-    dataset: PairDataset, batch_size: int, workers: int, *, shuffle_seed: int | None
+    dataset: PairDataset, batch_size: int, workers: int, sampler: Sampler[int] | None
 ) -> DataLoader[PairBatch]:
-    """Batches of pairs: in a new order every epoch if ``shuffle_seed`` is given, else in file order."""
+    """Batches of the pairs that the sampler names, or of all in file order."""
     return DataLoader(
         dataset,
         batch_size=batch_size,
-        sampler=SequentialSampler(dataset) if shuffle_seed is None else EpochSampler(len(dataset), shuffle_seed),
+        sampler=SequentialSampler(dataset) if sampler is None else sampler,
         collate_fn=_as_gathered,
         num_workers=workers,
         persistent_workers=workers > 0,
@@ -30,16 +31,40 @@ def pair_loader(
 
 
 class PairDataModule(pl.LightningDataModule):
-    """Training pairs shuffled, validation pairs in order."""
+    """Training pairs shuffled, validation pairs in order.
 
-    def __init__(self, train: PairDataset, val: PairDataset, batch_size: int, workers: int, seed: int) -> None:
+    Args:
+        train: training pairs.
+        val: validation pairs.
+        batch_size: pairs a batch.
+        workers: processes that gather batches; 0: this one.
+        seed: the order of the training pairs follows from it.
+        fresh_negatives: share of the negative training pairs that others replace, anew each epoch; see
+            :mod:`esm2_amp.data.fresh_negatives`.
+    """
+
+    def __init__(
+        self,
+        train: PairDataset,
+        val: PairDataset,
+        batch_size: int,
+        workers: int,
+        seed: int,
+        fresh_negatives: float,
+    ) -> None:
         super().__init__()
-        self.train, self.val = train, val
-        self.batch_size, self.workers, self.seed = batch_size, workers, seed
+        self.given, self.val = train, val
+        self.batch_size, self.workers, self.seed, self.share = batch_size, workers, seed, fresh_negatives
+        self.train = with_pool(train, seed) if fresh_negatives else train
+
+    def _sampler(self) -> EpochSampler:
+        if not self.share:
+            return EpochSampler(len(self.given), self.seed)
+        return FreshNegatives(self.given.label, len(self.train) - len(self.given), self.share, self.seed)
 
     def train_dataloader(self) -> DataLoader[PairBatch]:
         """Shuffled anew each epoch."""
-        loader = pair_loader(self.train, self.batch_size, self.workers, shuffle_seed=self.seed)
+        loader = pair_loader(self.train, self.batch_size, self.workers, self._sampler())
         if self.trainer is not None and self.trainer.world_size == 1 and isinstance(loader.sampler, EpochSampler):
             # workers fetch ahead at once: in a resumed run that is before Lightning tells the sampler its epoch
             loader.sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
@@ -47,4 +72,4 @@ class PairDataModule(pl.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[PairBatch]:
         """In file order."""
-        return pair_loader(self.val, self.batch_size, self.workers, shuffle_seed=None)
+        return pair_loader(self.val, self.batch_size, self.workers, None)

@@ -101,7 +101,7 @@ def check(config: TrainConfig) -> None:
     check_control(config.control)
     config.report.resampling(None)
     network_class(config.model.name)
-    config.model.optimizer.settings()
+    config.model.check()
     logger_of(config.logger.name, None)
     lightning_trainer_options(config, None)
 
@@ -121,9 +121,8 @@ def train_network(
     set_threads(config.trainer.threads)
     train = pair_dataset(data.train, store, network)
     fit_inputs(network, train, standardised=config.model.standardise)
-    module = PairDataModule(
-        train, pair_dataset(data.val, store, network), config.batch_size, config.trainer.workers, config.seed
-    )
+    val, model, workers = pair_dataset(data.val, store, network), config.model, config.trainer.workers
+    module = PairDataModule(train, val, config.batch_size, workers, config.seed, model.fresh_negatives)
     history = HistoryFile(folder / "history.csv")
 
     def report(epoch: int, metrics: dict[str, float]) -> None:
@@ -229,6 +228,7 @@ def write_run(
             "epochs": outcome.epochs,
             "best_epoch": outcome.best_epoch,
             "standardise": config.model.standardise,
+            "fresh_negatives": config.model.fresh_negatives,
             "batch_size": config.batch_size,
             "optimizer": asdict(config.model.optimizer),
         },

@@ -122,7 +122,14 @@ def design(template: DictConfig, width: int, options: dict[str, Any]) -> Candida
     kind = network_class(config.model.name)
     hyper = hyper_from(kind, config.model.network, "model.network")
     model = config.model
-    return Candidate(partial(kind, width, hyper), model.optimizer.settings(), model.standardise, config.batch_size)
+    model.check()
+    return Candidate(
+        partial(kind, width, hyper),
+        model.optimizer.settings(),
+        model.standardise,
+        model.fresh_negatives,
+        config.batch_size,
+    )
 
 
 def comparable(plan: Plan) -> dict[str, str]:

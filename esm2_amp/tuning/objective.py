@@ -35,6 +35,7 @@ class Candidate(NamedTuple):
     build: Callable[[], PairNetwork]
     optimisation: Optimisation
     standardise: bool
+    fresh_negatives: float
     batch_size: int
 
 
@@ -148,7 +149,7 @@ class CrossValidation:
             outcome = fit(
                 network,
                 candidate.optimisation,
-                PairDataModule(train, held, candidate.batch_size, self.workers, seed),
+                PairDataModule(train, held, candidate.batch_size, self.workers, seed, candidate.fresh_negatives),
                 Path(folder),
                 epochs=self.epochs,
                 patience=self.patience,

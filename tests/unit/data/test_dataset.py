@@ -69,7 +69,7 @@ def test_the_order_depends_on_seed_and_epoch_alone() -> None:
 @pytest.mark.parametrize("seed", [None, 4])
 def test_a_loader_gives_every_pair_once(dataset: Callable[[TokenLayout], PairDataset], seed: int | None) -> None:
     pairs = dataset(MEAN)
-    batches = list(pair_loader(pairs, 10, 0, shuffle_seed=seed))
+    batches = list(pair_loader(pairs, 10, 0, None if seed is None else EpochSampler(64, seed)))
     assert [len(batch.row) for batch in batches] == [10] * 6 + [4]
     rows = torch.cat([batch.row for batch in batches])
     assert rows.tolist() == (list(range(64)) if seed is None else order(64, seed, 0))
@@ -79,7 +79,7 @@ def test_a_loader_gives_every_pair_once(dataset: Callable[[TokenLayout], PairDat
 def test_training_pairs_are_shuffled_and_validation_pairs_are_not(
     dataset: Callable[[TokenLayout], PairDataset],
 ) -> None:
-    data = PairDataModule(dataset(MEAN), dataset(MEAN), batch_size=64, workers=0, seed=1)
+    data = PairDataModule(dataset(MEAN), dataset(MEAN), batch_size=64, workers=0, seed=1, fresh_negatives=0)
     (train,), (val,) = list(data.train_dataloader()), list(data.val_dataloader())
     assert train.row.tolist() == order(64, 1, 0)
     assert val.row.tolist() == list(range(64))
