@@ -110,7 +110,7 @@ def _make_trials(folder: Path, plan: Plan, validation: CrossValidation) -> Outco
         study = open_sweep(storage, workers, name, validation.metric, pruner, comparable(plan))
         _introduce(study, target, plan, validation)
         display = Display(line, folder, study, plan.space, validation, settings.trials)
-        objective = Objective(validation, plan.design, plan.space.fixed, folder / "checkpoints", display.epoch)
+        objective = Objective(validation, plan.design, plan.space, folder / "checkpoints", display.epoch)
         budget = Budget(settings.trials, settings.retries)
         sweep = Sweep(study, storage, workers, plan.space, config.seed, settings.startup_trials, budget)
         sweep.work(objective, display.ended)
@@ -121,7 +121,7 @@ def _make_trials(folder: Path, plan: Plan, validation: CrossValidation) -> Outco
     if best is None:
         raise no_result(study, elsewhere)
     told = {"study": name, "storage": str(target), **provenance(plan, validation)}
-    return Outcome(study, plan.space, best, {**plan.space.fixed, **best.params}, told, elsewhere)
+    return Outcome(study, plan.space, best, plan.space.options(best.params), told, elsewhere)
 
 
 def _introduce(study: optuna.Study, target: StorageTarget, plan: Plan, validation: CrossValidation) -> None:

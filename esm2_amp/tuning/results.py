@@ -36,10 +36,12 @@ def trial_table(study: optuna.Study, space: SearchSpace, folds: int) -> tuple[li
     params = list(space.ranges)
     columns = ["trial", "state", "value", "last_score", *params, *(f"fold_{i + 1}" for i in range(folds))]
     columns += ["epochs", "seconds", "begun", "retried_from", "reason"]
-    return columns, [_row(trial, params, folds) for trial in study.get_trials(deepcopy=False)]
+    return columns, [
+        _row(trial, space.options(trial.params), params, folds) for trial in study.get_trials(deepcopy=False)
+    ]
 
 
-def _row(trial: FrozenTrial, params: list[str], folds: int) -> list[Any]:
+def _row(trial: FrozenTrial, options: dict[str, Any], params: list[str], folds: int) -> list[Any]:
     scores = list(trial.user_attrs.get(FOLDS, []))
     last = trial.intermediate_values[max(trial.intermediate_values)] if trial.intermediate_values else ""
     return [
@@ -47,7 +49,7 @@ def _row(trial: FrozenTrial, params: list[str], folds: int) -> list[Any]:
         trial.state.name.lower(),
         trial.value if trial.state == TrialState.COMPLETE else "",
         last,
-        *(trial.params.get(name, "") for name in params),
+        *(options[name] if name in trial.params else "" for name in params),
         *(scores[i] if i < len(scores) else "" for i in range(folds)),
         len(trial.intermediate_values),
         "" if trial.duration is None else round(trial.duration.total_seconds(), 3),

@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from esm2_amp.errors import InputError
 
-SEARCHABLE = ("model.optimizer.", "model.network.", "model.standardise", "batch_size")
+SEARCHABLE = ("model.optimizer.", "model.network.", "model.standardise", "model.fresh_negatives", "batch_size")
 """What a trial may set: what does not change the data, the features or the way trials are compared."""
 _REMEDY = "Write {type: float or int, low: .., high: .., log: true or step: ..}, {type: categorical, choices: [..]}."
 
@@ -31,6 +31,15 @@ class SearchSpace:
             elif isinstance(kind, FloatDistribution | IntDistribution):
                 low[name], high[name] = kind.low, kind.high
         return [low, high]
+
+    def options(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Every option of a trial with these values of the ranges; 0.6, where steps add up to 0.6000000000000001."""
+        return {**self.fixed, **{name: self.tidy(name, value) for name, value in params.items()}}
+
+    def tidy(self, name: str, value: Any) -> Any:
+        """A value of a range without the rounding errors of its steps."""
+        kind = self.ranges.get(name)
+        return round(value, 12) if isinstance(kind, FloatDistribution) and kind.step is not None else value
 
     def describe(self) -> dict[str, str]:
         """Every option in words, for messages, pages and the comparison of two spaces."""

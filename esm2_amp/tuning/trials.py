@@ -12,6 +12,7 @@ import optuna
 
 from esm2_amp.tuning.objective import Candidate, CrossValidation, Moment
 from esm2_amp.tuning.pruning import step_of
+from esm2_amp.tuning.space import SearchSpace
 
 FOLDS = "folds"
 """User attribute of a trial: the scores of its finished folds."""
@@ -24,14 +25,14 @@ class Objective:
     Args:
         validation: the folds and how they are trained.
         design: the candidate that options mean; an InputError fails the trial.
-        fixed: options that are the same in every trial.
+        space: what a trial may choose, and what is the same in every trial.
         scratch: folder for checkpoints of the epochs, removed with each fold.
         watch: told of every epoch.
     """
 
     validation: CrossValidation
     design: Callable[[dict[str, Any]], Candidate]
-    fixed: dict[str, Any]
+    space: SearchSpace
     scratch: Path
     watch: Callable[[int, Moment], None]
 
@@ -42,7 +43,7 @@ class Objective:
             InputError: training diverged, or the parameters do not go together.
             optuna.TrialPruned: the trial is worse than the others were here.
         """
-        candidate = self.design({**self.fixed, **trial.params})
+        candidate = self.design(self.space.options(trial.params))
         scores = self.validation.run(candidate, self.scratch, lambda moment: self._report(trial, moment))
         trial.set_user_attr(FOLDS, scores)
         return statistics.fmean(scores)

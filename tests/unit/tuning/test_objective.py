@@ -25,6 +25,7 @@ from esm2_amp.models.predictor import score
 from esm2_amp.tuning.objective import Candidate, CrossValidation, Moment, make_folds
 from esm2_amp.tuning.pruning import FoldMedianPruner
 from esm2_amp.tuning.scores import metric_of
+from esm2_amp.tuning.space import SearchSpace
 from esm2_amp.tuning.trials import Objective
 
 OPTIONS: dict[str, Any] = {
@@ -152,7 +153,9 @@ def test_a_trial_reports_every_epoch_of_every_fold(dataset: Pairs, hyper: Any, t
         designed.append(options)
         return Watched(hyper, options["lr"]).candidate
 
-    objective = Objective(validation_of(dataset(MEAN)), design, {"scale_from": 7}, tmp_path, lambda *_: None)
+    objective = Objective(
+        validation_of(dataset(MEAN)), design, SearchSpace({}, {"scale_from": 7}), tmp_path, lambda *_: None
+    )
     trial = run_study(objective, optuna.pruners.NopPruner(), []).trials[-1]
     assert sorted(trial.intermediate_values) == list(range(3 * EPOCHS))
     assert trial.value == statistics.fmean(trial.user_attrs["folds"]) == trial.intermediate_values[3 * EPOCHS - 1]
@@ -163,7 +166,9 @@ def test_a_hopeless_trial_ends_within_a_fold_and_keeps_the_scores_of_the_finishe
     dataset: Pairs, hyper: Any, tmp_path: Path
 ) -> None:
     validation = validation_of(dataset(MEAN))
-    objective = Objective(validation, lambda _: Watched(hyper).candidate, {}, tmp_path, lambda *_: None)
+    objective = Objective(
+        validation, lambda _: Watched(hyper).candidate, SearchSpace({}, {}), tmp_path, lambda *_: None
+    )
     trial = run_study(objective, FoldMedianPruner(EPOCHS, 1, warmup_epochs=EPOCHS), [2.0]).trials[-1]
     assert trial.state == TrialState.PRUNED
     assert sorted(trial.intermediate_values) == [0, 1, 2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -101,3 +102,14 @@ def test_the_shipped_ranges_are_the_published_ones_at_width_1280(model: str) -> 
 def test_a_space_that_cannot_be_searched_is_refused(values: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         read_space(values, "search")
+
+
+def test_values_of_a_range_with_steps_are_written_without_rounding_errors() -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    space = read_space(
+        {"model": {"network": {"rate": {"type": "float", "low": 0.1, "high": 0.7, "step": 0.1}}}}, "here"
+    )
+    seen = {space.options(study.ask(space.ranges).params)["model.network.rate"] for _ in range(60)}
+    assert seen == {0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7}
+    free = read_space({"model": {"network": {"rate": {"type": "float", "low": 0.0, "high": 1.0}}}}, "here")
+    assert free.options({"model.network.rate": 1 / 3}) == {"model.network.rate": 1 / 3}
