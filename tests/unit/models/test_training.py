@@ -164,7 +164,7 @@ def test_a_training_in_two_parts_ends_as_one(train: Train, whole: Whole, tmp_pat
 
 
 class Weights(Callback):
-    """Averages the weights by hand: d * average + (1 - d) * weights, d = (1 + n) / (10 + n) at first, then the decay."""
+    """Averages weights by hand: d * average + (1 - d) * weights, d = (1 + n) / (10 + n) at first, then the decay."""
 
     def __init__(self, decay: float) -> None:
         self.decay, self.average, self.steps = decay, list[torch.Tensor](), 0
