@@ -12,8 +12,7 @@ class Optimisation:
     """AdamW's settings, and ReduceLROnPlateau's on the validation loss, as Sun et al. 2025 use them.
 
     With ``ema_decay`` d, validation sees and the model keeps the average d * average + (1 - d) * weights, formed after
-    each step (Polyak & Juditsky 1992, doi 10.1137/0330046; exponential form, with a smaller d in the first steps); None
-    keeps the weights themselves.
+    each step (Polyak & Juditsky 1992, doi 10.1137/0330046; exponential form); None keeps the weights themselves.
     """
 
     lr: float

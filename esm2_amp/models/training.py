@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -12,8 +12,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, WeightAveraging
-from torch import Tensor
+from pytorch_lightning.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 
 from esm2_amp.data.datamodule import PairDataModule
 from esm2_amp.data.dataset import PairDataset
@@ -151,21 +150,7 @@ def _averaging(optimisation: Optimisation) -> list[Callback]:
     """The running average of the weights: validated, kept in checkpoints and resumed in place of the weights."""
     if optimisation.ema_decay is None:
         return []
-    return [WeightAveraging(use_buffers=False, avg_fn=running_average(optimisation.ema_decay))]
-
-
-def running_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """``average(average, weights, n)`` after n averaged steps: d * average + (1 - d) * weights.
-
-    d = min(decay, (1 + n) / (10 + n)), so that the average does not hold on to the first, random weights (the rule of
-    TensorFlow's ExponentialMovingAverage with num_updates).
-    """
-
-    def average(average: Tensor, weights: Tensor, n: Tensor | int) -> Tensor:
-        steps = torch.as_tensor(n, dtype=average.dtype, device=average.device)
-        return average.lerp(weights, (9 / (10 + steps)).clamp(min=1 - decay))
-
-    return average
+    return [EMAWeightAveraging(decay=optimisation.ema_decay, use_buffers=False)]
 
 
 def _keepers(folder: Path, patience: int) -> list[Callback]:

@@ -164,17 +164,15 @@ def test_a_training_in_two_parts_ends_as_one(train: Train, whole: Whole, tmp_pat
 
 
 class Weights(Callback):
-    """Averages weights by hand: d * average + (1 - d) * weights, d = (1 + n) / (10 + n) at first, then the decay."""
+    """Averages the weights after every step by hand, d * average + (1 - d) * weights, from the first step's on."""
 
     def __init__(self, decay: float) -> None:
-        self.decay, self.average, self.steps = decay, list[torch.Tensor](), 0
+        self.decay, self.average = decay, list[torch.Tensor]()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         now = [p.detach().double() for p in pl_module.parameters()]
-        d = min(self.decay, (1 + self.steps) / (10 + self.steps)) if self.steps else 0.0
-        self.steps += 1
         old = self.average or now
-        self.average = [d * a + (1 - d) * w for a, w in zip(old, now, strict=True)]
+        self.average = [self.decay * a + (1 - self.decay) * w for a, w in zip(old, now, strict=True)]
 
 
 def test_the_average_of_the_weights_is_validated_and_kept(
