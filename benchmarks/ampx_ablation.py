@@ -4,9 +4,9 @@
 
 Each model is trained by ``train.py`` once a seed, all on the same features, and measured on the validation pairs. The
 table gives the mean over seeds of AUROC and AUPR, the difference of AUPR from the best published network (paired by
-seed, 95 % interval from resampling proteins and seeds), and the calibration error that Platt scaling leaves on pairs
-it was not fitted on (five folds of the validation pairs: fitted on four, measured on the fifth). Ensembles average
-the logits of finished runs. A model whose run is finished is not trained again.
+seed, 95 % interval from resampling proteins and seeds), and the calibration errors that Platt scaling and isotonic
+regression leave on pairs they were not fitted on (five folds of the validation pairs: fitted on four, measured on the
+fifth). Ensembles average the logits of finished runs. A model whose run is finished is not trained again.
 
 Training stops, and the best epoch is chosen, on the validation pairs themselves: for every model alike.
 """
@@ -65,11 +65,11 @@ def train(model: str, seed: int, arguments: argparse.Namespace) -> pd.DataFrame:
     return pd.read_csv(run / "predictions" / "val.tsv", sep="\t")
 
 
-def left_out_ece(label: NDArray[np.int64], probability: Floats) -> float:
-    """Calibration error of Platt scaling on pairs that it was not fitted on."""
+def left_out_ece(method: str, label: NDArray[np.int64], probability: Floats) -> float:
+    """Calibration error of a method on pairs that it was not fitted on."""
     logits, calibrated = logit(probability), np.empty(label.size)
     for rest, fold in KFold(5, shuffle=True, random_state=0).split(logits):
-        calibrated[fold] = fit_calibration("platt", logits[rest], label[rest]).calibration.apply(logits[fold])
+        calibrated[fold] = fit_calibration(method, logits[rest], label[rest]).calibration.apply(logits[fold])
     return expected_calibration_error(label, calibrated)
 
 
@@ -92,7 +92,10 @@ def described(name: str, scores: Floats, pairs: pd.DataFrame, published: Floats,
         "mcc": gain["mcc"].first,
         "aupr_gain": gain["aupr"].difference,
         "aupr_gain_interval": gain["aupr"].interval,
-        "ece": float(np.mean([left_out_ece(label, row) for row in scores])),
+        **{
+            f"ece_{method}": float(np.mean([left_out_ece(method, label, row) for row in scores]))
+            for method in ("platt", "isotonic")
+        },
     }
 
 
@@ -121,7 +124,8 @@ def main() -> None:
         low, high = row["aupr_gain_interval"]
         print(
             f"{row['model']:<36} AUROC {row['auroc']:.4f}  AUPR {row['aupr']:.4f}  "
-            f"gain {row['aupr_gain']:+.4f} ({low:+.4f} to {high:+.4f})  ECE {row['ece']:.4f}"
+            f"gain {row['aupr_gain']:+.4f} ({low:+.4f} to {high:+.4f})  "
+            f"ECE platt {row['ece_platt']:.4f}, isotonic {row['ece_isotonic']:.4f}"
         )
 
 
