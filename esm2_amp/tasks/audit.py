@@ -21,8 +21,10 @@ from esm2_amp.io.fasta import ProteinSet, read_fasta
 from esm2_amp.io.pairs import iter_pairs
 from esm2_amp.io.resolve import Policy, resolve_pairs
 from esm2_amp.resources import resolve
-from esm2_amp.tasks.config import AuditConfig, HomologyConfig, at_least, several, typed
+from esm2_amp.tasks.config import AuditConfig
+from esm2_amp.tasks.config_groups import HomologyConfig
 from esm2_amp.tasks.console import log, say, show_table, start_logging
+from esm2_amp.tasks.options import at_least, several, typed
 
 PATIENCE = 60.0
 """Seconds that a search nobody asked for may take, by estimate."""

@@ -2,158 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, make_dataclass
-from typing import Any, TypeVar, get_type_hints
+from dataclasses import dataclass, fields, make_dataclass
+from typing import Any, get_type_hints
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf import OmegaConf
 
-from esm2_amp.data.homology import ENGINES
-from esm2_amp.errors import InputError
-from esm2_amp.evaluation.intervals import Resampling
-from esm2_amp.features.identity import LongPolicy
-from esm2_amp.models.optimisation import Optimisation
 from esm2_amp.sources.spec import SimulationSpec
-
-T = TypeVar("T")
-
-
-@dataclass
-class EncoderConfig:
-    """Which encoder; see ``conf/encoder``."""
-
-    name: str | None
-    path: str | None
-    hub: str | None
-    revision: str | None
-
-
-@dataclass
-class FeaturesConfig:
-    """How features are computed and where they are kept; see ``conf/features``."""
-
-    folder: str
-    long: str
-    max_residues: int
-    residues: bool
-    token_budget: int | None
-    precision: str
-    device: str
-    threads: int | None
-
-    def policy(self) -> LongPolicy:
-        """The long-protein policy."""
-        return LongPolicy(self.long, self.max_residues)
-
-
-@dataclass
-class HomologyConfig:
-    """How homologues are searched; see ``conf/audit.yaml``."""
-
-    engine: str
-    identity: float
-    coverage: float
-
-    def check(self, group: str = "") -> None:
-        """Refuse what cannot be; ``group`` stands before the keys in messages."""
-        if self.engine not in (*ENGINES, "none"):
-            raise InputError(f"{group}homology.engine is {self.engine!r}", remedy=f"Use {', '.join(ENGINES)} or none.")
-        for name in ("identity", "coverage"):
-            if not 0 < getattr(self, name) < 1:
-                raise InputError(
-                    f"{group}homology.{name} is {getattr(self, name)}", remedy="Give a share between 0 and 1."
-                )
-
-
-@dataclass
-class DataConfig:
-    """Sequences, labelled pairs and the policies about them; see ``conf/data``."""
-
-    name: str
-    fasta: str
-    train: str
-    val: str
-    test: Any
-    unknown: str
-    conflicts: str
-    declared: str | None
-    strict: bool
-    homology: HomologyConfig
-
-    def tests(self) -> list[str]:
-        """The test files: none, one or several."""
-        return several(self.test)
-
-
-@dataclass
-class OptimizerConfig:
-    """AdamW and ReduceLROnPlateau; see ``conf/model``."""
-
-    lr: float
-    weight_decay: float
-    plateau_factor: float
-    plateau_patience: int
-    min_lr: float
-    ema_decay: float | None
-
-    def settings(self) -> Optimisation:
-        """Checked."""
-        return Optimisation(**asdict(self))
-
-
-@dataclass
-class ModelConfig:
-    """A network, its hyperparameters and its optimiser; see ``conf/model``."""
-
-    name: str
-    standardise: bool
-    fresh_negatives: float
-    network: dict[str, Any]
-    optimizer: OptimizerConfig
-
-    def check(self) -> None:
-        """Refuse impossible settings."""
-        if not 0 <= self.fresh_negatives <= 1:
-            raise InputError(f"model.fresh_negatives is {self.fresh_negatives}", remedy="Give a share from 0 to 1.")
-        self.optimizer.settings()
-
-
-@dataclass
-class TrainerConfig:
-    """Lightning's trainer; see ``conf/trainer``."""
-
-    accelerator: str
-    devices: Any
-    num_nodes: int
-    strategy: str
-    precision: str
-    gradient_clip_val: float | None
-    workers: int
-    threads: int | None
-
-
-@dataclass
-class LoggerConfig:
-    """Where training curves go beside ``history.csv``; see ``conf/logger``."""
-
-    name: str
-
-
-@dataclass
-class ReportConfig:
-    """How confidence intervals are drawn; see ``conf/report``."""
-
-    resamples: int
-    level: float
-    seed: int
-
-    def resampling(self, advance: Callable[[int], object] | None) -> Resampling | None:
-        """Checked; None where no intervals are wanted. ``advance`` is told the resamples done."""
-        at_least(report__resamples=(self.resamples, 0), report__seed=(self.seed, 0))
-        if not 0 < self.level < 1:
-            raise InputError(f"report.level is {self.level}", remedy="Give a share between 0 and 1, as 0.95.")
-        return Resampling(self.resamples, self.seed, self.level, advance) if self.resamples else None
+from esm2_amp.tasks.config_groups import (
+    DataConfig,
+    EncoderConfig,
+    FeaturesConfig,
+    HomologyConfig,
+    LoggerConfig,
+    ModelConfig,
+    ReportConfig,
+    TrainerConfig,
+)
+from esm2_amp.tasks.options import several, typed
 
 
 @dataclass
@@ -387,36 +252,3 @@ class FetchConfig:
     dataset: str
     folder: str | None
     base_url: str | None
-
-
-def several(value: Any) -> list[str]:
-    """One name, a list of names or None, as a list."""
-    if value is None:
-        return []
-    return [str(name) for name in value] if isinstance(value, list) else [str(value)]
-
-
-def typed(kind: type[T], cfg: DictConfig) -> T:
-    """Turn a composed configuration into its dataclass.
-
-    Raises:
-        InputError: a value of the wrong type, an unknown key, or a value the user must give.
-    """
-    try:
-        typed_cfg = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), cfg))
-    except MissingMandatoryValue as error:
-        key = str(error.full_key)
-        raise InputError(f"{key} is not given", remedy=f"Add {key}=VALUE to the command.") from None
-    except OmegaConfBaseException as error:
-        message = (error.msg or str(error)).splitlines()[0]
-        raise InputError(f"{error.full_key or 'configuration'}: {message}", remedy="See --help.") from error
-    if not isinstance(typed_cfg, kind):
-        raise TypeError(f"{type(typed_cfg)} instead of {kind}")
-    return typed_cfg
-
-
-def at_least(**bounds: tuple[float | None, float]) -> None:
-    """Refuse values below their bounds by name: ``at_least(epochs=(cfg.epochs, 1))``; None passes."""
-    for name, (value, least) in bounds.items():
-        if value is not None and value < least:
-            raise InputError(f"{name.replace('__', '.')} is {value}", remedy=f"Give {least:g} or more.")

@@ -18,8 +18,9 @@ from esm2_amp.features.identity import EncoderIdentity
 from esm2_amp.features.store import FeatureStore
 from esm2_amp.records import Protein
 from esm2_amp.resources import SHIPPED, resolve
-from esm2_amp.tasks.config import EncoderConfig, FeaturesConfig, at_least
+from esm2_amp.tasks.config_groups import EncoderConfig, FeaturesConfig
 from esm2_amp.tasks.console import log, progress
+from esm2_amp.tasks.options import at_least
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")

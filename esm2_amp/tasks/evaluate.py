@@ -30,8 +30,9 @@ from esm2_amp.io.resolve import resolve_pairs
 from esm2_amp.io.scores import ScoredPairs, read_scores
 from esm2_amp.resources import resolve
 from esm2_amp.tasks.audit import audit_rules, homology_within_reason, new_folder
-from esm2_amp.tasks.config import EvaluateConfig, several, typed
+from esm2_amp.tasks.config import EvaluateConfig
 from esm2_amp.tasks.console import log, say, start_logging
+from esm2_amp.tasks.options import several, typed
 from esm2_amp.tasks.reporting import is_key, mean_vectors, measured, own_provenance, show_sets, write_page
 from esm2_amp.tasks.score_tables import Run, Setting, compare, read_runs
 from esm2_amp.tasks.scored_pairs import (

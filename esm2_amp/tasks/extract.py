@@ -10,9 +10,11 @@ from omegaconf import DictConfig
 from esm2_amp.features.store import FeatureStore
 from esm2_amp.io.fasta import read_fasta
 from esm2_amp.records import Protein
-from esm2_amp.tasks.config import ExtractConfig, TrainerConfig, typed
+from esm2_amp.tasks.config import ExtractConfig
+from esm2_amp.tasks.config_groups import TrainerConfig
 from esm2_amp.tasks.console import log, say, start_logging
 from esm2_amp.tasks.embedding import IS_CHILD, EncoderChoice, check_features, ensure_features, store_folder
+from esm2_amp.tasks.options import typed
 from esm2_amp.tasks.shared_extraction import ensure_features_together
 from esm2_amp.tasks.team import check_team, is_shared
 

@@ -9,8 +9,9 @@ from omegaconf import DictConfig
 from esm2_amp.errors import InputError
 from esm2_amp.sources.catalog import find_dataset
 from esm2_amp.sources.fetch import fetch
-from esm2_amp.tasks.config import FetchConfig, typed
+from esm2_amp.tasks.config import FetchConfig
 from esm2_amp.tasks.console import log, progress, say, start_logging
+from esm2_amp.tasks.options import typed
 
 
 def run(cfg: DictConfig) -> Path:

@@ -26,7 +26,8 @@ from esm2_amp.models.checkpoint import ModelCard
 from esm2_amp.models.predictor import ScoredPair, TrainedModel, check_trained_with, needed_proteins
 from esm2_amp.records import Protein
 from esm2_amp.resources import resolve
-from esm2_amp.tasks.config import EncoderConfig, PredictConfig, at_least, typed
+from esm2_amp.tasks.config import PredictConfig
+from esm2_amp.tasks.config_groups import EncoderConfig
 from esm2_amp.tasks.console import log, progress, say, start_logging
 from esm2_amp.tasks.controls import CONTROLS, banner_of
 from esm2_amp.tasks.embedding import (
@@ -37,6 +38,7 @@ from esm2_amp.tasks.embedding import (
     pick_device,
     store_folder,
 )
+from esm2_amp.tasks.options import at_least, typed
 from esm2_amp.tasks.reporting import (
     mean_vectors,
     measured,

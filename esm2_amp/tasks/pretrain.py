@@ -30,9 +30,10 @@ from esm2_amp.features.pretrain import (
 from esm2_amp.io.atomic import atomic_path, write_json
 from esm2_amp.io.fasta import read_fasta
 from esm2_amp.models.training import History
-from esm2_amp.tasks.config import PretrainConfig, at_least, typed
+from esm2_amp.tasks.config import PretrainConfig
 from esm2_amp.tasks.console import log, say, start_logging, stop_logging_to_files
 from esm2_amp.tasks.embedding import set_threads
+from esm2_amp.tasks.options import at_least, typed
 from esm2_amp.tasks.run_folder import HistoryFile, read_json, versions
 
 _FEW_PRIMITIVES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")

@@ -28,7 +28,7 @@ from esm2_amp.features.store import FeatureStore
 from esm2_amp.io.atomic import atomic_text
 from esm2_amp.layout import MEAN
 from esm2_amp.models.checkpoint import ModelCard
-from esm2_amp.tasks.config import ReportConfig
+from esm2_amp.tasks.config_groups import ReportConfig
 from esm2_amp.tasks.console import log, progress, show_table
 from esm2_amp.tasks.run_folder import versions
 

@@ -17,7 +17,7 @@ from esm2_amp.evaluation.page import Seeds
 from esm2_amp.evaluation.weighted import METRICS
 from esm2_amp.io.pairs import counted
 from esm2_amp.io.scores import ScoredPairs, read_scores
-from esm2_amp.tasks.config import ReportConfig
+from esm2_amp.tasks.config_groups import ReportConfig
 from esm2_amp.tasks.console import progress
 from esm2_amp.tasks.reporting import Pairs
 from esm2_amp.tasks.scored_pairs import row_notes

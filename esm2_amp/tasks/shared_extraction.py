@@ -21,7 +21,7 @@ from esm2_amp.features.store import FeatureStore
 from esm2_amp.features.store_parts import join_parts, part_folder
 from esm2_amp.features.store_writer import StoreWriter
 from esm2_amp.records import Protein
-from esm2_amp.tasks.config import TrainerConfig
+from esm2_amp.tasks.config_groups import TrainerConfig
 from esm2_amp.tasks.console import log, progress
 from esm2_amp.tasks.embedding import EncoderChoice, limited_threads, settings_of, tell
 from esm2_amp.tasks.team import assembled

@@ -9,8 +9,9 @@ from omegaconf import DictConfig
 from esm2_amp.errors import InputError
 from esm2_amp.sources.simulate import simulate
 from esm2_amp.sources.simulation_files import write_simulation
-from esm2_amp.tasks.config import SimulateConfig, at_least, typed
+from esm2_amp.tasks.config import SimulateConfig
 from esm2_amp.tasks.console import say, start_logging
+from esm2_amp.tasks.options import at_least, typed
 
 
 def run(cfg: DictConfig) -> Path:

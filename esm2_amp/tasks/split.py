@@ -24,9 +24,10 @@ from esm2_amp.io.atomic import atomic_path, write_json
 from esm2_amp.io.pairs import counted, iter_pairs
 from esm2_amp.resources import resolve
 from esm2_amp.tasks.audit import audit_rules, homology_within_reason, new_folder, processors, read_split, write_audit
-from esm2_amp.tasks.config import SplitConfig, several, typed
+from esm2_amp.tasks.config import SplitConfig
 from esm2_amp.tasks.console import log, say, show_table, start_logging
 from esm2_amp.tasks.drawing import Drawing, check_negatives, draw_negatives, known_pairs
+from esm2_amp.tasks.options import several, typed
 from esm2_amp.tasks.run_folder import write_table
 from esm2_amp.tasks.split_rows import Given, LeftOut, PairRows, read_rows
 from esm2_amp.tasks.training_data import file_hash

@@ -13,8 +13,9 @@ from esm2_amp.features.store import RESIDUE_STATES, FeatureStore
 from esm2_amp.features.store_parts import part_folders, rows_in_parts
 from esm2_amp.io.fasta import read_fasta
 from esm2_amp.layout import SEGMENT_NAMES
-from esm2_amp.tasks.config import StoreConfig, typed
+from esm2_amp.tasks.config import StoreConfig
 from esm2_amp.tasks.console import progress, say, show_table, start_logging
+from esm2_amp.tasks.options import typed
 from esm2_amp.tasks.store_care import merge_stores, prune_store, verify_store
 from esm2_amp.tasks.store_import import import_source
 

@@ -10,9 +10,10 @@ from esm2_amp.features.archives import Source, open_source
 from esm2_amp.features.import_plan import Matching, Plan, match, plan
 from esm2_amp.features.imports import check_against, write
 from esm2_amp.io.fasta import read_fasta
-from esm2_amp.tasks.config import StoreConfig, at_least
+from esm2_amp.tasks.config import StoreConfig
 from esm2_amp.tasks.console import log, progress, say
 from esm2_amp.tasks.embedding import EncoderChoice, check_features, set_threads
+from esm2_amp.tasks.options import at_least
 
 
 def import_source(config: StoreConfig) -> None:

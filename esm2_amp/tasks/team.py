@@ -24,7 +24,8 @@ from lightning_fabric.strategies import DDPStrategy
 from torch import distributed
 
 from esm2_amp.errors import InputError
-from esm2_amp.tasks.config import TrainerConfig, at_least
+from esm2_amp.tasks.config_groups import TrainerConfig
+from esm2_amp.tasks.options import at_least
 
 _STARTER = "ESM2_AMP_STARTER"
 """Tells a process that was started here who did it."""

@@ -27,7 +27,7 @@ from esm2_amp.models.checkpoint import ModelCard, hyper_from, save_model
 from esm2_amp.models.network import PairNetwork
 from esm2_amp.models.networks import network_class
 from esm2_amp.models.training import Fit, History, fit, fit_inputs
-from esm2_amp.tasks.config import TrainConfig, at_least, typed
+from esm2_amp.tasks.config import TrainConfig
 from esm2_amp.tasks.console import log, say, start_logging, stop_logging_to_files
 from esm2_amp.tasks.controls import CONTROLS, check_control, with_control
 from esm2_amp.tasks.embedding import (
@@ -39,6 +39,7 @@ from esm2_amp.tasks.embedding import (
     store_folder,
 )
 from esm2_amp.tasks.measuring import Measurement, measure, show_measurement, write_measurement, write_report
+from esm2_amp.tasks.options import at_least, typed
 from esm2_amp.tasks.run_folder import HistoryFile, open_run, versions
 from esm2_amp.tasks.training_data import TrainingData, read_training_data
 

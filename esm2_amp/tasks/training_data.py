@@ -20,7 +20,7 @@ from esm2_amp.io.resolve import PairTable, count_issues, resolve_pairs, write_is
 from esm2_amp.records import Protein
 from esm2_amp.resources import resolve
 from esm2_amp.tasks.audit import audit_rules, homology_within_reason, refuse_blocked, write_audit
-from esm2_amp.tasks.config import DataConfig
+from esm2_amp.tasks.config_groups import DataConfig
 from esm2_amp.tasks.console import log
 from esm2_amp.tasks.embedding import IS_CHILD
 

@@ -17,9 +17,10 @@ from optuna.pruners import BasePruner, NopPruner
 
 from esm2_amp.features.store import FeatureStore
 from esm2_amp.tasks import train
-from esm2_amp.tasks.config import TrainConfig, TuneConfig, typed
+from esm2_amp.tasks.config import TrainConfig, TuneConfig
 from esm2_amp.tasks.console import live_line, log, say, start_logging, stop_logging_to_files
 from esm2_amp.tasks.embedding import ensure_features, is_complete, set_threads, store_folder
+from esm2_amp.tasks.options import typed
 from esm2_amp.tasks.run_folder import open_shared
 from esm2_amp.tasks.tune_plan import Plan, comparable, make_plan, provenance, training_part, with_options
 from esm2_amp.tasks.tune_results import Display, Outcome, no_result, write_results

@@ -16,8 +16,10 @@ from esm2_amp.errors import InputError
 from esm2_amp.models.checkpoint import hyper_from
 from esm2_amp.models.networks import network_class
 from esm2_amp.tasks import train
-from esm2_amp.tasks.config import ReportConfig, TrainConfig, TuneConfig, at_least, typed
+from esm2_amp.tasks.config import TrainConfig, TuneConfig
+from esm2_amp.tasks.config_groups import ReportConfig
 from esm2_amp.tasks.embedding import EncoderChoice
+from esm2_amp.tasks.options import at_least, typed
 from esm2_amp.tasks.override_file import leaves, read_yaml
 from esm2_amp.tasks.run_folder import versions
 from esm2_amp.tasks.training_data import TrainingData, read_training_data
