@@ -19,7 +19,7 @@ MVHLTPEEKSAVTALWGKVNVDEVGGEALGRLLVVYPWTQRFFESFGDLSTPDAVMGNPKVKAHGKKVLGAFSDGLAHLD
 def test_real_proteins_are_scored_offline(cli: Any, tmp_path: Path) -> None:
     (tmp_path / "human.fasta").write_text(HUMAN)
     (tmp_path / "pairs.tsv").write_text("P69905\tP68871\nP01308\tP68871\nP68871\tP69905\nP01308\tP00000\n")
-    words = ["pairs=pairs.tsv", "fasta=human.fasta", "checkpoint=shipped:checkpoints/human_dpm", "output=scores.tsv"]
+    words = ["pairs=pairs.tsv", "fasta=human.fasta", "checkpoint=shipped:checkpoints/human_ampx", "output=scores.tsv"]
     outcome = cli(["predict", *words, "features.device=cpu"], tmp_path)
     assert outcome.code == 0, outcome.err
     with (tmp_path / "scores.tsv").open(newline="") as stream:
