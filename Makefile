@@ -8,6 +8,8 @@
 PYTHON ?=
 ARGS ?=
 BIN := .venv/bin
+# two processes; ARGS="-n 0" runs the tests in one, as a debugger needs
+WORKERS := -n 2 --dist loadfile
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 find_python = $(or $(PYTHON),python3 python3.11 python3.12 python3.13 python3.14)
@@ -30,10 +32,10 @@ train: .venv/.installed-run ## Install what running needs, then train the AMPS m
 	$(BIN)/python train.py model=amps $(ARGS)
 
 test: .venv/.installed-dev ## Install what developing needs, then run the fast tests (offline, no GPU)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
 test-all: .venv/.installed-dev ## Run the fast and the slow tests (offline, no GPU)
-	$(BIN)/python -m pytest -m 'not gpu and not network' $(ARGS)
+	$(BIN)/python -m pytest -m 'not gpu and not network' $(WORKERS) $(ARGS)
 
 lint: .venv/.installed-dev ## Check style and formatting (ruff)
 	$(BIN)/ruff check
