@@ -48,9 +48,8 @@ class AMPX(PairNetwork):
 
     x: the first K / 2^v principal components, partly whitened, of a protein's cls, mean and eos tokens and of the
     deviation, the largest and the smallest value over its ten segments. f: dropout, Linear, GELU, LayerNorm, dropout.
-    Components of large variance say what kind of protein it is, which is what carries over to proteins never seen;
-    the others tell training proteins apart. Views of K, K/2, K/4, ... components err differently, so their mean errs
-    less. Each view learns from its own loss. A, B = B, A by construction.
+    Each view learns from its own loss. A, B = B, A by construction. What the parts are worth on proteins never seen:
+    benchmarks/ampx_ablation.py.
 
     Source: this project; the symmetric pair features are those of InferSent (Conneau et al. 2017, arXiv 1705.02364).
     """

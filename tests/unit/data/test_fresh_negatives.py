@@ -36,7 +36,7 @@ def test_the_pool_holds_new_pairs_of_the_same_proteins(dataset: Make) -> None:
     assert (with_pool(given, seed=4).a[64:][:20] != pooled.a[64:][:20]).any()
 
 
-def test_proteins_are_as_often_in_the_pool_as_in_the_negatives(small_store: object) -> None:
+def test_proteins_are_as_often_in_the_pool_as_in_the_negatives() -> None:
     rng = np.random.default_rng(0)
     hub = np.stack((np.zeros(20, np.int64), np.arange(1, 21)))
     others = rng.integers(1, 400, size=(2, 450))
