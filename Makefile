@@ -63,7 +63,7 @@ hooks: .venv/.installed-dev ## Run the checks at every git commit (pre-commit)
 lock: ## Renew constraints.txt with the newest versions that pyproject.toml allows
 	@set -e; place=$$(mktemp -d); trap 'rm -rf "$$place"' EXIT; \
 	$(call make_venv,"$$place/venv"); \
-	"$$place/venv/bin/python" -m pip install -e '.[dev,explain]'; \
+	"$$place/venv/bin/python" -m pip install -e '.[dev]'; \
 	grep '^#' constraints.txt > "$$place/new"; \
 	"$$place/venv/bin/python" -m pip freeze --all --exclude-editable --exclude pip | sed 's/+[^ ]*$$//' >> "$$place/new"; \
 	cp "$$place/new" constraints.txt

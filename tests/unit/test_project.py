@@ -17,7 +17,7 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-PINNED_EXTRAS = ("dev", "explain")
+PINNED_EXTRAS = ("dev",)
 GPU_LIBRARIES = ("nvidia-", "cuda-", "triton")  # of torch's CUDA build; torch pins them itself
 
 

@@ -1,0 +1,1 @@
+"""Searches among embeddings: the nearest proteins, the closest pairs, analogies."""
