@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from esm2_amp.features.encoder import Esm2Encoder, identify, locate
 from esm2_amp.features.extract import ExtractionReport, ExtractionSettings, extract, missing_proteins
 from esm2_amp.features.identity import EncoderIdentity
 from esm2_amp.features.store import FeatureStore
+from esm2_amp.models.predictor import TrainedModel, check_trained_with
 from esm2_amp.records import Protein
 from esm2_amp.resources import SHIPPED, resolve
 from esm2_amp.tasks.config_groups import EncoderConfig, FeaturesConfig
@@ -132,6 +134,25 @@ def ensure_features(proteins: Sequence[Protein], choice: EncoderChoice, folder: 
         report = extract(proteins, folder, choice.identity, lambda: loaded or choice.load(), settings, start, advance)
     tell(report, time.monotonic() - began, folder)
     return FeatureStore(folder)
+
+
+def model_features(
+    model: TrainedModel, encoder: EncoderConfig, features: FeaturesConfig, proteins: Sequence[Protein]
+) -> FeatureStore:
+    """Features of the proteins as a trained model reads them, computed where they are missing.
+
+    The encoder is the one the model names, unless ``encoder`` says where it is; the policy for long proteins is the
+    model's, whatever ``features`` says.
+    """
+    identity, policy = model.card.identity, model.card.long_policy
+    features = replace(features, long=policy.mode, max_residues=policy.max_residues)
+    folder = store_folder(features, identity)
+    given = encoder.path or encoder.hub
+    if not given and is_complete(folder, proteins):
+        return FeatureStore(folder)  # the encoder need not even be there
+    choice = EncoderChoice(encoder if given else EncoderConfig(**model.card.encoder_source), features)
+    check_trained_with(identity, choice.identity)
+    return ensure_features(proteins, choice, folder)
 
 
 def is_complete(folder: str, proteins: Sequence[Protein]) -> bool:

@@ -17,27 +17,17 @@ from esm2_amp import __version__
 from esm2_amp.errors import InputError
 from esm2_amp.evaluation.page import Page
 from esm2_amp.evaluation.page_parts import ScoredSet
-from esm2_amp.features.store import FeatureStore
 from esm2_amp.io.atomic import atomic_text, write_json
 from esm2_amp.io.fasta import ProteinSet, read_fasta
 from esm2_amp.io.pairs import iter_pairs
 from esm2_amp.io.scores import ScoreCollector, ScoredRow
 from esm2_amp.models.checkpoint import ModelCard
-from esm2_amp.models.predictor import ScoredPair, TrainedModel, check_trained_with, needed_proteins
-from esm2_amp.records import Protein
+from esm2_amp.models.predictor import ScoredPair, TrainedModel, needed_proteins
 from esm2_amp.resources import resolve
 from esm2_amp.tasks.config import PredictConfig
-from esm2_amp.tasks.config_groups import EncoderConfig
 from esm2_amp.tasks.console import log, progress, say, start_logging
 from esm2_amp.tasks.controls import CONTROLS, banner_of
-from esm2_amp.tasks.embedding import (
-    EncoderChoice,
-    check_features,
-    ensure_features,
-    is_complete,
-    pick_device,
-    store_folder,
-)
+from esm2_amp.tasks.embedding import check_features, model_features, pick_device
 from esm2_amp.tasks.options import at_least, typed
 from esm2_amp.tasks.reporting import (
     mean_vectors,
@@ -74,7 +64,7 @@ def run(cfg: DictConfig) -> Path:
         file = resolve(config.train_pairs)
         train = read_training_pairs(file, identity_of(proteins))
         needed = needed_proteins(chain(iter_pairs(pairs), iter_pairs(file)), proteins)
-    store = _features(config, model, needed)
+    store = model_features(model, config.encoder, config.features, needed)
     with progress("scoring", "pairs") as (_, advance), atomic_text(output) as stream:
         scored = model.score_rows(iter_pairs(pairs), proteins, store, config.batch_size)
         kept, unscored = _write(scored, stream, output, proteins, advance)
@@ -90,20 +80,6 @@ def run(cfg: DictConfig) -> Path:
         _write_report(found, labelled.counts, unscored, output, model.card, config)
     say(f"{labelled.counts['rows']} rows written to {output}; {unscored} could not be scored (see their status).")
     return output
-
-
-def _features(config: PredictConfig, model: TrainedModel, needed: list[Protein]) -> FeatureStore:
-    """Features of the proteins, computed with the model's own encoder and policy where they are missing."""
-    policy, identity = model.card.long_policy, model.card.identity
-    features = config.features
-    features.long, features.max_residues = policy.mode, policy.max_residues
-    folder = store_folder(features, identity)
-    given = config.encoder.path or config.encoder.hub
-    if not given and is_complete(folder, needed):
-        return FeatureStore(folder)  # the encoder need not even be there
-    choice = EncoderChoice(config.encoder if given else EncoderConfig(**model.card.encoder_source), features)
-    check_trained_with(identity, choice.identity)
-    return ensure_features(needed, choice, folder)
 
 
 def _output(output: str | None, inputs: Iterable[str]) -> Path:
