@@ -16,6 +16,8 @@ from esm2_amp.models.network import Hyperparameters, PairNetwork
 
 _SEGMENTS = [i for i, name in enumerate(ALL_TOKENS) if name in SEGMENT_NAMES]
 _WHOLE = [i for i, name in enumerate(ALL_TOKENS) if name not in SEGMENT_NAMES]
+_TINY = 1e-37
+"""Below any variance that matters; the gradient of a root is infinite at 0, where all segments of a protein agree."""
 
 
 @dataclass(frozen=True)
@@ -108,5 +110,6 @@ def _statistics(tokens: Tensor) -> Tensor:
     """(B, 13, D) to (B, 6 D): cls, eos, mean; deviation, largest and smallest over the segments."""
     segments = tokens[:, _SEGMENTS]
     # torch's own std over a middle dimension is several times slower
-    deviation = (segments - segments.mean(dim=1, keepdim=True)).square().mean(dim=1).sqrt()
+    variance = (segments - segments.mean(dim=1, keepdim=True)).square().mean(dim=1)
+    deviation = variance.clamp_min(_TINY).sqrt()
     return torch.cat((tokens[:, _WHOLE].flatten(1), deviation, segments.amax(dim=1), segments.amin(dim=1)), dim=1)
