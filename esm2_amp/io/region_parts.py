@@ -73,6 +73,12 @@ def kind_name(text: str) -> str:
     return _KEYS.get(text, KIND_NAMES.get(plain.lower(), plain))
 
 
+def protein_key(name: str) -> str:
+    """What a protein is known by in annotations: of ``sp|P69905|HBA_HUMAN`` the accession, else the name itself."""
+    parts = name.split("|")
+    return parts[1] if len(parts) == 3 and parts[1] else name
+
+
 def located(
     protein: str, kind: str, ends: tuple[str, str], *, note: str, line: int, isoform: str = "", entry: str = ""
 ) -> Iterator[Annotation]:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from esm2_amp.errors import InputError
-from esm2_amp.io.region_parts import COUNTED_FROM_1, Annotation, Item, Lines
+from esm2_amp.io.region_parts import COUNTED_FROM_1, Annotation, Item, Lines, protein_key
 from esm2_amp.io.regions_interpro import (
     entry_types,
     interproscan,
@@ -67,7 +67,7 @@ class RegionIssue(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Annotations:
-    """Annotations of some proteins, by :func:`protein_key`.
+    """Annotations of some proteins, by :func:`~esm2_amp.io.region_parts.protein_key`.
 
     ``regions`` in the order of the files; ``lengths`` where a file says them; ``named``: proteins that a file speaks
     about, annotated or not; ``forms``: by file, what it was read as.
@@ -100,12 +100,6 @@ class Annotations:
                 if not beyond:
                     kept[key].append(region._replace(end=last))
         return Annotations(kept, self.lengths, self.named, issues, self.forms)
-
-
-def protein_key(name: str) -> str:
-    """What a protein is known by in annotations: of ``sp|P69905|HBA_HUMAN`` the accession, else the name itself."""
-    parts = name.split("|")
-    return parts[1] if len(parts) == 3 and parts[1] else name
 
 
 def read_annotations(paths: Sequence[FilePath], wanted: Iterable[str] | None) -> Annotations:
