@@ -196,7 +196,7 @@ def _over_seeds(
     rng = np.random.default_rng(resampling.seed)
     seeds = len(measures)
     found = []
-    for weight in _weights(a, b, resampling.resamples, rng):
+    for weight in protein_weights(a, b, resampling.resamples, rng):
         drawn = np.bincount(rng.integers(seeds, size=seeds), minlength=seeds) / seeds
         values = np.array([[measure(weight) for measure in models] for models in measures])
         found.append(np.tensordot(drawn, values, axes=1))
@@ -205,8 +205,8 @@ def _over_seeds(
     return np.array(found)
 
 
-def _weights(a: ArrayLike, b: ArrayLike, resamples: int, rng: np.random.Generator) -> Iterator[Floats]:
-    """(n,) weights of the pairs, once for each resample of the proteins that they hold."""
+def protein_weights(a: ArrayLike, b: ArrayLike, resamples: int, rng: np.random.Generator) -> Iterator[Floats]:
+    """(n,) weights of n pairs of the proteins a and b (n,), once for each resample of the proteins that they hold."""
     ends = np.stack([np.asarray(a), np.asarray(b)])
     proteins, (first, second) = np.unique(ends, return_inverse=True)
     alone = np.flatnonzero(first == second)
