@@ -9,8 +9,8 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from esm2_amp.explain.explained import Token, Values
-from esm2_amp.explain.page_scales import SHARE_STEPS, diverging, sequential
-from esm2_amp.explain.page_words import MISSING, largest, method, plain, signed, written
+from esm2_amp.explain.page_scales import diverging, sequential
+from esm2_amp.explain.page_words import MISSING, largest, method, plain, signed
 
 GAP = 0.4
 """Between the chains of a map, in cells."""
@@ -70,9 +70,7 @@ def _letter(token: Token) -> str:
 
 def token_words(tokens: Sequence[Token]) -> list[str]:
     """Each token of a pair with its residues, for a map."""
-    return [
-        f"{token.chain} {token.name} ({'residues ' if token.drawn else ''}{token.residues})" for token in tokens
-    ]
+    return [f"{token.chain} {token.name} ({'residues ' if token.drawn else ''}{token.residues})" for token in tokens]
 
 
 def blocks_part(blocks: Values) -> list[dict[str, Any]]:
@@ -105,9 +103,7 @@ def block_shares(attention: Values) -> Values:
     return np.asarray(total / total.sum(axis=1, keepdims=True))
 
 
-def profile_part(
-    name: str, mean: Values, magnitude: Values, tokens: Sequence[Token], count: int
-) -> dict[str, Any]:
+def profile_part(name: str, mean: Values, magnitude: Values, tokens: Sequence[Token], count: int) -> dict[str, Any]:
     """Bars of one method over the 2T tokens: as high as the mean absolute value, coloured by the mean."""
     known, most = method(name), largest(magnitude)
     half = len(tokens) // 2

@@ -41,6 +41,15 @@ def planted_tokens(
     return np.concatenate([_chain(layout, length_a, binding_a), _chain(layout, length_b, binding_b)])
 
 
+def is_module(region: Region) -> bool:
+    """Whether a region is one of the simulator's, with a module's note."""
+    try:
+        module_of(region)
+    except InputError:
+        return False
+    return True
+
+
 def located_tokens(layout: TokenLayout) -> NDArray[np.bool_]:
     """(2T,) which tokens of a pair are segments, and so lie somewhere in a sequence."""
     return np.array([name in SEGMENT_NAMES for name in layout] * 2)

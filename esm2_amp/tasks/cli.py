@@ -23,6 +23,7 @@ TASKS = {
     "evaluate": "Measure scored pairs that have labels: every number, and one page.",
     "audit": "Find what is wrong or doubtful in labelled pairs and their splits.",
     "split": "Split labelled pairs into training, validation and test, or folds; draw negatives.",
+    "explain": "Say why a trained model scores pairs as it does: attributions, tables and pages.",
     "extract": "Compute the features of every protein of a FASTA file.",
     "store": "Feature stores: info, verify, merge, prune, export, import.",
     "simulate": "Draw a simulated world of proteins and pairs with a known rule.",

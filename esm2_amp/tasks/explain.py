@@ -16,12 +16,13 @@ from esm2_amp.explain.methods import METHODS, OF_A_SURROGATE, methods_for
 from esm2_amp.explain.randomised import randomised
 from esm2_amp.io.blocks import compute_block
 from esm2_amp.tasks.config import ExplainConfig
-from esm2_amp.tasks.console import log, progress, say, start_logging
+from esm2_amp.tasks.console import progress, say, start_logging
 from esm2_amp.tasks.embedding import check_features
 from esm2_amp.tasks.explain_folder import WORK, open_explanation
 from esm2_amp.tasks.explain_input import Inputs, Scored
+from esm2_amp.tasks.explain_pages import write_everything
 from esm2_amp.tasks.explain_regions import Regions, regions_for
-from esm2_amp.tasks.explain_results import write_results
+from esm2_amp.tasks.explain_results import Explained
 from esm2_amp.tasks.explain_surrogate import Taught, teach
 from esm2_amp.tasks.options import at_least, several, typed
 from esm2_amp.tasks.training_data import file_hash
@@ -43,8 +44,8 @@ def run(cfg: DictConfig) -> Path:
         taught = teach(config, inputs, scored.store, methods, folder)
         explainer = _explainer(config, scored, methods)
         blocks = _explain(explainer, scored, regions, taught, folder)
-        write_results(folder, explainer, scored, regions, taught, blocks)
-    say(f"Report: {folder / 'report.html'}")
+        explained = write_everything(Explained(folder, explainer, scored, regions, taught, blocks))
+    say(f"{explained.lead}\nReport: {folder / 'report.html'}")
     return folder
 
 
@@ -93,7 +94,7 @@ def _settings(config: ExplainConfig, inputs: Inputs, methods: tuple[str, ...]) -
     if inputs.files is not None:
         files["train_pairs"] = inputs.files.pairs
     values = asdict(config)
-    plain = ("seed", "batch_size", "background", "ig", "faithfulness", "surrogate", "evidence", "pages", "regions")
+    plain = ("seed", "batch_size", "background", "ig", "faithfulness", "evidence", "pages", "regions")
     hashes = {name: file_hash(file) for name, file in files.items()}
     return {"methods": list(methods), **{name: values[name] for name in plain}, **hashes}
 
@@ -101,9 +102,7 @@ def _settings(config: ExplainConfig, inputs: Inputs, methods: tuple[str, ...]) -
 def _explainer(config: ExplainConfig, scored: Scored, methods: tuple[str, ...]) -> Explainer:
     network = scored.inputs.model.network
     fresh = randomised(network, config.seed)
-    return Explainer(
-        network, fresh, scored.baselines(), methods, config.ig.tolerance, config.ig.max_steps, config.seed
-    )
+    return Explainer(network, fresh, scored.baselines(), methods, config.ig.tolerance, config.ig.max_steps, config.seed)
 
 
 def _explain(

@@ -57,11 +57,15 @@ def regions_for(inputs: Inputs) -> Regions:
     files = [resolve(name) for name in given if name != NONE]
     if not files:
         return Regions({}, [], planted=False)
-    proteins = {protein_key(p.id): p for row in inputs.rows for n in row[:2] if (p := inputs.proteins.get(n)) is not None}
+    proteins = {
+        protein_key(p.id): p for row in inputs.rows for n in row[:2] if (p := inputs.proteins.get(n)) is not None
+    }
     lengths = {key: len(protein.sequence) for key, protein in proteins.items()}
     found = read_annotations(files, lengths).within(lengths)
     if found.issues:
-        log.warning("%d annotated regions are cut, inexact or left out (esm2-amp regions lists them).", len(found.issues))
+        log.warning(
+            "%d annotated regions are cut, inexact or left out (esm2-amp regions lists them).", len(found.issues)
+        )
     annotated = [region for regions in found.regions.values() for region in regions]
     if not annotated:
         log.warning("None of the proteins is annotated in %s.", ", ".join(files))

@@ -114,7 +114,9 @@ def write_ranked_segments(done: Explained, method: str) -> None:
 
 def _ranked(done: Explained, method: str) -> Iterator[RankedSegment]:
     for rows, arrays in done.read():
-        for number, values, called in zip(rows.tolist(), arrays[f"signed/{method}"], done.scored.called(rows), strict=True):
+        for number, values, called in zip(
+            rows.tolist(), arrays[f"signed/{method}"], done.scored.called(rows), strict=True
+        ):
             pair = done.scored.rows[number].pair
             outcome = outcome_of(pair.label, int(called))
             there = np.where(done.present(number), values, np.nan)
