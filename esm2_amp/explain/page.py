@@ -17,13 +17,12 @@ from esm2_amp.explain.explained import OUTCOMES, ExplainedSet, Faithfulness, Mea
 from esm2_amp.explain.page_chains import legend
 from esm2_amp.explain.page_maps import agreement_rows, attention_part, blocks_part, profile_part
 from esm2_amp.explain.page_scales import SHARE_STEPS, SIDE_STEPS
-from esm2_amp.layout import N_SEGMENTS
 from esm2_amp.explain.page_words import LONGEST_TEXT, MISSING, measure, method, ordered_measures, plain, short
+from esm2_amp.layout import N_SEGMENTS
 
 _FOLDER = Path(__file__).parent
 _SMALL = 0.1
 _RELATIVE = re.compile(r"(?!/)(?!.*\.\.)[\w./-]+")
-
 
 
 def render_set(explained: ExplainedSet, files: str | None) -> str:
@@ -95,7 +94,9 @@ def _tiles(explained: ExplainedSet) -> list[dict[str, str]]:
         if any(explained.outcomes.get(outcome) for outcome in OUTCOMES):
             tiles.append({"name": name, "value": f"{explained.outcomes.get(name, 0):,}", "note": words})
     if explained.outcomes.get(""):
-        tiles.append({"name": "no label", "value": f"{explained.outcomes['']:,}", "note": "right or wrong is not known"})
+        tiles.append(
+            {"name": "no label", "value": f"{explained.outcomes['']:,}", "note": "right or wrong is not known"}
+        )
     return tiles
 
 
@@ -126,9 +127,7 @@ def trust_table(rows: Sequence[Faithfulness]) -> dict[str, Any]:
             }
         )  # fmt: skip
     titles = {"method": "", "random": "random values, no explanation", "randomised": "on a model with fresh weights"}
-    shown = [
-        {"name": method(row.method).title, "kind": row.kind, "note": titles[row.kind]} for row in rows
-    ]
+    shown = [{"name": method(row.method).title, "kind": row.kind, "note": titles[row.kind]} for row in rows]
     return {"columns": columns, "rows": shown}
 
 

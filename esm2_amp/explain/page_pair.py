@@ -8,7 +8,14 @@ from typing import Any
 from esm2_amp.explain.explained import OUTCOMES, ExplainedPair, ExplainedSet, Token
 from esm2_amp.explain.page import page_environment, relative_link
 from esm2_amp.explain.page_chains import cell, chain_parts, legend
-from esm2_amp.explain.page_maps import agreement_rows, attention_part, block_shares, blocks_part, pair_agreement, token_words
+from esm2_amp.explain.page_maps import (
+    agreement_rows,
+    attention_part,
+    block_shares,
+    blocks_part,
+    pair_agreement,
+    token_words,
+)
 from esm2_amp.explain.page_words import direction, method, plain, ranked, short, signed, written
 from esm2_amp.records import Region
 
@@ -67,12 +74,16 @@ def _lead(pair: ExplainedPair, tokens: Sequence[Token], methods: Sequence[str]) 
     """One sentence: the score, the call, and which stretch speaks most for it by the first method."""
     call = "called interacting" if _called(pair) else "not called interacting"
     side = "above" if _called(pair) else "below"
-    text = f"The probability of interaction is {pair.probability:.3f}, {side} the threshold {pair.threshold:.3f}: {call}."
+    text = (
+        f"The probability of interaction is {pair.probability:.3f}, {side} the threshold {pair.threshold:.3f}: {call}."
+    )
     for name in methods[:1]:
         top = ranked(name, pair.values[name], _called(pair))[:1]
         for place in top:
             token = tokens[place]
-            residues = f"residues {token.residues} of {token.chain}" if token.drawn else f"{token.residues} of {token.chain}"
+            residues = (
+                f"residues {token.residues} of {token.chain}" if token.drawn else f"{token.residues} of {token.chain}"
+            )
             text += f" By {method(name).title.lower()}, {token.name} ({residues}) speaks most for that call."
     return text
 
@@ -82,7 +93,11 @@ def _tiles(pair: ExplainedPair) -> list[dict[str, str]]:
     note = "right or wrong is not known" if pair.label is None else OUTCOMES[pair.outcome]
     tiles = [
         {"name": "probability", "value": f"{pair.probability:.3f}", "note": f"threshold {pair.threshold:.3f}"},
-        {"name": "call", "value": "interacts" if _called(pair) else "does not", "note": f"logit {signed(pair.logit, 2)}"},
+        {
+            "name": "call",
+            "value": "interacts" if _called(pair) else "does not",
+            "note": f"logit {signed(pair.logit, 2)}",
+        },
         {"name": "label", "value": label, "note": note},
     ]
     if pair.ig_error is not None:
@@ -126,7 +141,7 @@ def _values(pair: ExplainedPair, tokens: Sequence[Token], methods: Sequence[str]
         {
             "token": token,
             "cells": [
-                {"text": written(name, float(pair.values[name][token.index]))}
+                {"text": written(name, float(pair.values[name][token.place]))}
                 | {"style": cell(name, token, pair.values[name], False)["style"]}
                 for name in methods
             ],
