@@ -86,14 +86,21 @@ class Browser:
             self.complaints.append(f"log: {found['entry']['text']}")
 
     def _dismissal(self) -> dict[str, Any]:
-        return {"id": 0, "method": "Page.handleJavaScriptDialog", "params": {"accept": False}, "sessionId": self._session}
+        return {
+            "id": 0,
+            "method": "Page.handleJavaScriptDialog",
+            "params": {"accept": False},
+            "sessionId": self._session,
+        }
 
     def open(self, page: Path, size: tuple[int, int], *, dark: bool = False, scripts: bool = True) -> None:
         """Show a file at a size in CSS pixels, in light or dark, with or without scripts."""
         self.complaints.clear()
         self.requests.clear()
         self.loaded = False
-        self.call("Emulation.setDeviceMetricsOverride", width=size[0], height=size[1], deviceScaleFactor=1, mobile=False)
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=size[0], height=size[1], deviceScaleFactor=1, mobile=False
+        )
         self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
         self.media("screen", dark=dark)
         self.call("Page.navigate", url=page.resolve().as_uri())

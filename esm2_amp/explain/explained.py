@@ -80,7 +80,7 @@ class Token(NamedTuple):
     for a segment without a residue.
     """
 
-    index: int
+    place: int
     chain: Literal["A", "B"]
     name: str
     start: int | None

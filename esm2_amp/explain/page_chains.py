@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from esm2_amp.explain.explained import ExplainedPair, Token, Values
 from esm2_amp.explain.page_scales import diverging, sequential, strong
@@ -70,7 +71,7 @@ def place_regions(regions: Sequence[Region], length: int, kinds: Sequence[str]) 
     is no lane left, is counted.
     """
     free: list[int] = []
-    placed = []
+    placed: list[Placed] = []
     for region in sorted(regions, key=lambda region: (region.start, -region.end)):
         start, end = max(region.start, 1), min(region.end, length)
         lane = next((k for k, last in enumerate(free) if last < start), len(free))
@@ -97,8 +98,8 @@ def ticks(length: int, longest: int) -> list[tuple[float, str]]:
     return [(100 * (n - 0.5) / length, f"{n:,}") for n in numbers]
 
 
-def _truth(truth: Values, mine: Sequence[Token], length: int) -> list[dict[str, Any]]:
-    return [_box(token, length) for token in mine if token.drawn and truth[token.index]]
+def _truth(truth: NDArray[np.bool_], mine: Sequence[Token], length: int) -> list[dict[str, Any]]:
+    return [_box(token, length) for token in mine if token.drawn and truth[token.place]]
 
 
 def _box(token: Token, length: int) -> dict[str, Any]:
@@ -111,7 +112,7 @@ def _track(pair: ExplainedPair, name: str, mine: Sequence[Token], length: int, s
     """One method on one chain: cells to scale, and those of tokens that stand for no stretch of residues."""
     values = pair.values[name]
     top = ranked(name, values, pair.probability >= pair.threshold)[:_OUTLINED]
-    cells = [cell(name, token, values, token.index in top) for token in mine]
+    cells = [cell(name, token, values, token.place in top) for token in mine]
     for token, found in zip(mine, cells, strict=True):
         if token.drawn:
             found |= _box(token, length) | {"title": found["title"]}
@@ -127,7 +128,7 @@ def _track(pair: ExplainedPair, name: str, mine: Sequence[Token], length: int, s
 
 def cell(name: str, token: Token, values: Values, top: bool) -> dict[str, Any]:
     """A token's colour, sign and words under one method; ``values`` (2T,) of that method."""
-    value, most = float(values[token.index]), largest(values)
+    value, most = float(values[token.place]), largest(values)
     style = diverging(value, most) if method(name).signed else sequential(value, most)
     residues = f"residues {token.residues}" if token.drawn else token.residues
     words = [f"{method(name).title}: {written(name, value)}"]

@@ -12,6 +12,7 @@ from esm2_amp.explain.explained import Token, Values
 from esm2_amp.explain.page_scales import diverging, sequential
 from esm2_amp.explain.page_words import MISSING, largest, method, plain, signed
 
+BLOCKS = ("a_to_a", "a_to_b", "b_to_a", "b_to_b")
 GAP = 0.4
 """Between the chains of a map, in cells."""
 _STORED = 10_000
@@ -36,7 +37,8 @@ def attention_part(attention: Values, tokens: Sequence[Token], words: Sequence[s
             }
             for title, matrix in zip(titles, maps, strict=True)
         ],
-        "size": size, "labels": [(_offset(k, len(tokens)) + 0.5, _letter(token)) for k, token in enumerate(tokens)],
+        "size": size,
+        "labels": [(_offset(k, len(tokens)) + 0.5, token_letter(token)) for k, token in enumerate(tokens)],
         "middle": (len(tokens) / 4, len(tokens) * 3 / 4 + GAP), "even": plain(1 / len(tokens)),
         "numbers": {
             "names": list(words), "gap": GAP, "scale": _STORED,
@@ -64,7 +66,8 @@ def _offset(place: int, n: int) -> float:
     return place + (GAP if place >= n // 2 else 0)
 
 
-def _letter(token: Token) -> str:
+def token_letter(token: Token) -> str:
+    """A token in one letter or digit."""
     return token.name.removeprefix("segment") if token.name.startswith("segment") else token.name[0]
 
 
@@ -110,12 +113,13 @@ def profile_part(name: str, mean: Values, magnitude: Values, tokens: Sequence[To
     width = 100 / (len(tokens) + 1)
     bars = []
     for token in tokens:
-        size, average = float(magnitude[token.index]), float(mean[token.index])
+        size, average = float(magnitude[token.place]), float(mean[token.place])
         style = diverging(average, size) if known.signed else sequential(size, most)
         words = f"mean absolute value {plain(size)}" + (f", mean {signed(average)}" if known.signed else "")
         bars.append(
             {
-                "x": width * (token.index + (token.chain == "B")), "width": width, "style": style, "name": _letter(token),
+                "x": width * (token.place + (token.chain == "B")), "width": width, "style": style,
+                "name": token_letter(token),
                 "height": 100 * size / most if most > 0 and np.isfinite(size) else 0.0,
                 "title": f"{known.title}, {token.chain} {token.name}: {words} over {count:,} pairs.",
             }
@@ -133,7 +137,8 @@ def agreement_rows(methods: Sequence[str], agreement: Values) -> list[dict[str, 
     rows = []
     for name, values in zip(methods, agreement, strict=True):
         cells = [
-            {"style": "" if other == name else diverging(float(value), 1.0), "text": "" if other == name else signed(float(value), 2)}
+            {"style": "", "text": ""} if other == name
+            else {"style": diverging(float(value), 1.0), "text": signed(float(value), 2)}
             for other, value in zip(methods, values, strict=True)
         ]  # fmt: skip
         rows.append({"name": method(name).title, "cells": cells})
@@ -144,13 +149,13 @@ def pair_agreement(methods: Sequence[str], values: Sequence[Values]) -> Values:
     """Spearman's correlation between the methods over the 2T tokens of one pair, (methods, methods).
 
     Two signed methods are compared with their signs; where one has no sign, absolute values are. NaN where a method
-    gives all tokens the same.
+    gives all tokens the same, or where there are but two tokens.
     """
     found = np.full((len(methods), len(methods)), np.nan)
     for i, first in enumerate(methods):
         for j, second in enumerate(methods):
             both = method(first).signed and method(second).signed
             x, y = (values[i], values[j]) if both else (np.abs(values[i]), np.abs(values[j]))
-            if x.size > 1 and np.ptp(x) > 0 and np.ptp(y) > 0:
+            if x.size > 2 and np.ptp(x) > 0 and np.ptp(y) > 0:
                 found[i, j] = float(spearmanr(x, y).statistic)
     return found

@@ -141,7 +141,7 @@ def _values(pair: ExplainedPair, tokens: Sequence[Token], methods: Sequence[str]
         {
             "token": token,
             "cells": [
-                {"text": written(name, float(pair.values[name][token.index]))}
+                {"text": written(name, float(pair.values[name][token.place]))}
                 | {"style": cell(name, token, pair.values[name], False)["style"]}
                 for name in methods
             ],

@@ -56,7 +56,7 @@ METHODS = {
         "AE-DNN, SHAP", True, "logit", "the token's part of the logit that a dense network on codes gives"
     ),
     "ae_dnn_ig": Method(
-        "AE-DNN, integrated gradients", True, "logit",
+        "AE-DNN, IG", True, "logit",
         "the token's part of the difference between that dense network's logit and its logit of the baseline",
     ),
 }  # fmt: skip
@@ -71,13 +71,14 @@ MEASURES = {
     "aupr": Measure("AUPR", True, "the same as average precision"),
     "deletion": Measure(
         "deletion", False,
-        "area under the probability of the call while the highest tokens are taken away first; low: what it names matters",
+        "area under the probability of the call while the highest tokens are taken away first",
     ),
     "insertion": Measure(
         "insertion", True, "area under that probability while the highest tokens are put back first into mean proteins"
     ),
     "comprehensiveness": Measure(
-        "comprehen\u00adsiveness", True, "how far that probability falls without the highest tokens (DeYoung et al. 2020)"
+        "comprehen\u00adsiveness", True,
+        "how far that probability falls without the highest tokens (DeYoung et al. 2020)",
     ),
     "sufficiency": Measure(
         "sufficiency", False, "how far that probability falls with the highest tokens alone (DeYoung et al. 2020)"

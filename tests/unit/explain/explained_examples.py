@@ -194,7 +194,10 @@ def hostile(text: str) -> tuple[ExplainedSet, ExplainedPair]:
         names=(text, text), regions_a=[region], regions_b=[region], notes=[text],
         evidence=[Evidence(text, text, 1, 0.5, True)],
     )  # fmt: skip
-    shown = [ShownPair(text, text, None, 0.5, "", (text,), None), ShownPair(text, text, 1, 0.5, "TP", (text,), "1.html")]
+    shown = [
+        ShownPair(text, text, None, 0.5, "", (text,), None),
+        ShownPair(text, text, 1, 0.5, "TP", (text,), "1.html"),
+    ]
     found = explained_set(
         title=text, subtitle=text, banner=text, lead=text, calibration=text, pairs=shown, notes=[text],
         provenance=[(text, text)], version=text, surrogates=[Surrogate(text, 0.5, text)],
