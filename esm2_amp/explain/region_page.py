@@ -11,8 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from esm2_amp.evaluation import page_tables
-from esm2_amp.evaluation.page_tables import Cell, Table, table
+from esm2_amp.evaluation import page as evaluation_page
 from esm2_amp.evaluation.svg import MODEL, MUTED, SECOND, svg
 from esm2_amp.explain.coverage import ANY
 from esm2_amp.explain.ranked_pairs import HIT_LEVELS
@@ -53,13 +52,15 @@ class RegionPage:
     version: str
 
 
+Table = dict[str, Any]
+"""``head``, and ``rows`` with ``name`` and ``cells``; a cell has a ``value`` and ``notes`` beneath it."""
 Numbers = Mapping[tuple[str, str, str], Compared]
 """Of one outcome, by column, measure and what is compared."""
 
 
 def render(page: RegionPage) -> str:
     """The page as HTML text."""
-    folders = [Path(__file__).parent, Path(page_tables.__file__).parent]
+    folders = [Path(__file__).parent, Path(evaluation_page.__file__).parent]
     environment = Environment(
         loader=FileSystemLoader(folders), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -68,7 +69,7 @@ def render(page: RegionPage) -> str:
         _part(outcome, number, {row[1:4]: row for row in page.compared if row.outcome == outcome}, page)
         for number, outcome in enumerate(outcomes)
     ]
-    return environment.get_template("region_page.html.j2").render(page=page, parts=parts, levels=HIT_LEVELS)
+    return environment.get_template("region_page.html.j2").render(page=page, parts=parts)
 
 
 def lead_sentence(numbers: Numbers) -> str:
@@ -80,10 +81,10 @@ def lead_sentence(numbers: Numbers) -> str:
     interval, p_value = found[2].interval, found[2].p_value
     sentence = (
         f"Annotated regions cover {top:.1f} % of the top-ranked segments and {background:.1f} % of the segments of the "
-        f"same pairs on average: a difference of {difference:+.1f} points"
+        f"same pairs on average: a difference of {_decimal(difference, True)} points"
     )
     if interval is not None:
-        sentence += f" ({interval[0]:+.1f} to {interval[1]:+.1f})"
+        sentence += f" ({_decimal(interval[0], True)} to {_decimal(interval[1], True)})"
     sentence += "" if p_value is None else f", p = {p_value:.2g}"
     if interval is not None and interval[0] <= 0 <= interval[1]:
         sentence += ". The interval holds zero: no difference is shown"
@@ -103,7 +104,7 @@ def _part(outcome: str, number: int, numbers: Numbers, page: RegionPage) -> dict
         "figure": Markup(draw(f"coverage-{number}", numbers, drawn, alt)),  # noqa: S704 - our own drawing
         "undrawn": len(columns) - len(drawn),
         "coverage": _coverage_table(numbers, columns),
-        "hits": _hit_table(numbers, columns, page.ranks),
+        "hits": [_hit_table(numbers, columns, page.ranks, level) for level in HIT_LEVELS],
     }
 
 
@@ -138,38 +139,43 @@ def _short(text: str) -> str:
 
 
 def _coverage_table(numbers: Numbers, columns: Sequence[str]) -> Table:
-    head = ["covered residues, %", *(_title(name) for name in COMPARED)]
-    rows = [(column, "", [_cell(numbers[column, "coverage", name]) for name in COMPARED]) for column in columns]
-    return table(head, rows)
+    head = ["covered residues, %", *(_title(name, "all") for name in COMPARED)]
+    return _table(head, numbers, columns, "coverage", COMPARED)
 
 
-def _hit_table(numbers: Numbers, columns: Sequence[str], ranks: int) -> Table:
+def _hit_table(numbers: Numbers, columns: Sequence[str], ranks: int, level: int) -> Table:
     """Pairs of whose ranked segments at least one is hit, beside what chance gives."""
-    head = ["pairs hit, %"]
-    for level in HIT_LEVELS:
-        head += [f"{level} % covered: any of top {ranks}", f"of low {ranks}", f"of {ranks} at random", "top-random"]
-    compared = (TOP, LOW, BACKGROUND, CONTRASTS[0])
+    compared = (*_SETS, *CONTRASTS[:2])
+    names = {TOP: f"any of top {ranks}", LOW: f"any of low {ranks}", BACKGROUND: f"any of {ranks} at random"}
+    head = [f"pairs hit at {level} %", *(names.get(name) or _title(name, "random") for name in compared)]
+    return _table(head, numbers, columns, f"any_{level}", compared)
+
+
+def _table(
+    head: Sequence[str], numbers: Numbers, columns: Sequence[str], measure: str, compared: Sequence[str]
+) -> Table:
     rows = [
-        (column, "", [_cell(numbers[column, f"any_{level}", name]) for level in HIT_LEVELS for name in compared])
-        for column in columns
+        {"name": column, "cells": [_cell(numbers[column, measure, name]) for name in compared]} for column in columns
     ]
-    return table(head, rows)
+    return {"head": head, "rows": rows}
 
 
-def _title(compared: str) -> str:
-    return compared.replace(BACKGROUND, "all segments" if compared == BACKGROUND else "all").replace("-", " − ")
+def _title(compared: str, background: str) -> str:
+    return "all segments" if compared == BACKGROUND else compared.replace(BACKGROUND, background).replace("-", " − ")
 
 
-def _cell(row: Compared) -> Cell:
-    """A value; of a contrast with its sign and, beneath, interval, p value and effect size."""
+def _cell(row: Compared) -> dict[str, Any]:
+    """A value; of a contrast with its sign; beneath, interval, p value and effect size."""
     if row.value is None:
-        return "–", ""
-    contrast, small = row.compared in CONTRASTS, list[str]()
-    sign = "+" if contrast else ""
+        return {"value": "–", "notes": []}
+    signed, notes = row.compared in CONTRASTS, list[str]()
     if row.interval is not None:
-        small.append(f"{row.interval[0]:{sign}.1f} to {row.interval[1]:{sign}.1f}")
-    if row.p_value is not None:
-        small.append(f"p {row.p_value:.2g}")
-    if row.effect_size is not None:
-        small.append(f"d {row.effect_size:+.2f}")
-    return f"{row.value:{sign}.1f}", ", ".join(small)
+        notes.append(f"{_decimal(row.interval[0], signed)} to {_decimal(row.interval[1], signed)}")
+    said = [] if row.p_value is None else [f"p {row.p_value:.2g}"]
+    said += [] if row.effect_size is None else [f"d {row.effect_size:+.2f}"]
+    return {"value": _decimal(row.value, signed), "notes": [*notes, *([", ".join(said)] if said else [])]}
+
+
+def _decimal(value: float, signed: bool) -> str:
+    plain = round(value, 1) + 0.0  # no -0.0
+    return f"{plain:+.1f}" if signed else f"{plain:.1f}"
