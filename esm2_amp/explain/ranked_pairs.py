@@ -91,10 +91,10 @@ def hit_rates(pairs: RankedPairs) -> Iterator[HitRate]:
             found = pairs.of_rank(kind)[pairs.outcome == outcome]
             there, k = ~np.isnan(found), found.shape[1]
             for level in HIT_LEVELS:
-                hit = np.where(there, found >= level, False)
+                hit = there & (found >= level)
                 for rank in range(k):
                     yield HitRate(outcome, kind, level, str(rank + 1), _rates(hit[:, rank], there[:, rank]))
-                yield HitRate(outcome, kind, level, f"any_of_{k}", _rates(hit.any(axis=1), there.any(axis=1)))
+                yield HitRate(outcome, kind, level, f"any_of_{k}", _rates(np.any(hit, axis=1), np.any(there, axis=1)))
 
 
 def _rates(hit: NDArray[np.bool_], there: NDArray[np.bool_]) -> list[float | None]:

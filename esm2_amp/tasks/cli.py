@@ -21,6 +21,7 @@ TASKS = {
     "tune": "Search for hyperparameters by cross-validation; resumable, shared by any number of workers.",
     "predict": "Score a list of pairs with a trained model.",
     "evaluate": "Measure scored pairs that have labels: every number, and one page.",
+    "regions": "Hold ranked segments against annotated regions of UniProt or InterPro.",
     "audit": "Find what is wrong or doubtful in labelled pairs and their splits.",
     "split": "Split labelled pairs into training, validation and test, or folds; draw negatives.",
     "explain": "Say why a trained model scores pairs as it does: attributions, tables and pages.",

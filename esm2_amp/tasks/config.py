@@ -124,6 +124,21 @@ class EvaluateConfig:
 
 
 @dataclass
+class RegionsConfig:
+    """``conf/regions.yaml``."""
+
+    report: ReportConfig
+    segments: str
+    annotations: Any
+    output: str
+    fasta: str | None
+    kinds: Any
+    method: str | None
+    unknown: str
+    permutations: int
+
+
+@dataclass
 class ExtractConfig:
     """``conf/extract.yaml``."""
 

@@ -118,9 +118,8 @@ def _explain(
         begin(len(numbers))
         for i, rows in enumerate(blocks):
             places = scored.places(rows)
-            batch = Batch(
-                *map(scored.tokens, places), rows, scored.called(rows), chosen[rows], regions.truth(scored, rows)
-            )
+            a, b = map(scored.tokens, places)
+            batch = Batch(a, b, rows, scored.called(rows), chosen[rows], regions.truth(scored, rows))
             compute_block(folder / WORK, i, lambda: explainer.arrays(batch, lambda name: taught.explain(name, *places)))  # noqa: B023
             advance(len(rows))
     return blocks

@@ -23,11 +23,11 @@ def lead_sentence(table: Sequence[Faithfulness], tokens: int) -> str:
     random = next(row.measures for row in table if row.kind == RANDOM)
     name, numbers = known(best.method).title, best.measures
     if not _better(numbers, random):
-        return f"No method is clearly better than random values on these pairs: believe none of them. ({name} comes first.)"
+        return f"No method is clearly better than random values on these pairs: believe none. ({name} comes first.)"
     gone, luck = numbers["comprehensiveness"].value, random["comprehensiveness"].value
     said = (
-        f"Trust {name} first: without the {K} tokens it ranks highest, of {tokens}, the probability of the model's call "
-        f"falls by {gone:.2f}, without {K} random ones by {luck:.2f}."
+        f"Trust {name} first: without the {K} of {tokens} tokens that it ranks highest, the probability of the model's "
+        f"call falls by {gone:.2f}, without {K} random ones by {luck:.2f}."
     )
     if "hit@2" in numbers and "hit@2" in random:
         hits, chance = numbers["hit@2"].value, random["hit@2"].value
@@ -53,8 +53,8 @@ def notes_of(done: Explained) -> list[str]:
     notes.append(f"What stands for a token of which nothing is known: {done.scored.background}.")
     if any(name.startswith("ae_") for name in done.explainer.methods):
         notes.append(
-            "ae_* explain other models than the one whose probability is shown: a forest and a perceptron taught on the "
-            "same training pairs from compressed tokens."
+            "ae_* explain other models than the one whose probability is shown: a forest and a perceptron taught on "
+            "the same training pairs from compressed tokens."
         )
     return notes
 
