@@ -26,6 +26,8 @@ Surrogates = Callable[[str], tuple[NDArray[np.float32], NDArray[np.float32]]]
 RANDOM = "random"
 MEASURED, RANDOMISED, STABILITY = "measured", "randomised", "stability"
 """First part of the names of measures: of a method, of the same method on the model with fresh weights, over seeds."""
+OVER_RANDOM = "over_random"
+"""Measure: insertion minus deletion of a method, minus the same of random values on the same pair."""
 KS = (1, 2, 5)
 """The k of comprehensiveness and sufficiency."""
 
@@ -105,10 +107,11 @@ class Explainer:
     def _measures(self, batch: Batch, values: Values) -> dict[str, Floats]:
         """Measures of every method, of random values, and of the methods on the model with fresh weights."""
         tokens = next(iter(values.values())).shape[1]
-        drawn = random_values(batch.number, tokens, self.seed)
-        measures = {f"{MEASURED}/{RANDOM}/{m}": v for m, v in self._of_evidence(batch, drawn).items()}
+        luck = self._of_evidence(batch, random_values(batch.number, tokens, self.seed))
+        measures = {f"{MEASURED}/{RANDOM}/{measure}": v for measure, v in luck.items()}
         for name, value in values.items():
             found = self._of_evidence(batch, evidence(name, value, batch.called))
+            found[OVER_RANDOM] = (found["insertion"] - found["deletion"]) - (luck["insertion"] - luck["deletion"])
             measures |= {f"{MEASURED}/{name}/{measure}": v for measure, v in found.items()}
         for name, value in self._explain(self.fresh, batch, self.baselines[0]).signed.items():
             found = self._of_evidence(batch, evidence(name, value, batch.called))

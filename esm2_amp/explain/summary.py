@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from esm2_amp.evaluation.intervals import Resampling
 from esm2_amp.explain.agreement import rank_correlation
-from esm2_amp.explain.batch import MEASURED, RANDOM, RANDOMISED, STABILITY, evidence
+from esm2_amp.explain.batch import MEASURED, OVER_RANDOM, RANDOM, RANDOMISED, STABILITY, evidence
 from esm2_amp.explain.explained import Faithfulness, Mean
 from esm2_amp.explain.scoreboard import Row, Scoreboard
 
@@ -112,7 +112,8 @@ def faithfulness_table(rows: Sequence[Row], methods: Sequence[str]) -> list[Fait
     found: dict[str, dict[str, Mean]] = {}
     for row in rows:
         name = _SHOWN.get(row.measure, row.measure)
-        if row.mean is not None and ("@" not in name or name.startswith("hit@")):
+        shown = name not in (OVER_RANDOM, "like_trained") and ("@" not in name or name.startswith("hit@"))
+        if row.mean is not None and shown:
             found.setdefault(row.method, {})[name] = Mean(row.mean, row.low, row.high)
     table = []
     for method in methods:
@@ -137,3 +138,9 @@ def by_trust(rows: Sequence[Row], methods: Sequence[str]) -> list[str]:
         return 0.0 if insertion is None or deletion is None else insertion - deletion
 
     return sorted(methods, key=gain, reverse=True)
+
+
+def better_than_random(rows: Sequence[Row]) -> set[str]:
+    """Methods whose insertion minus deletion is above that of random values, by the interval of paired differences."""
+    found = {row.method.removeprefix(f"{MEASURED}/"): row.low for row in rows if row.measure == OVER_RANDOM}
+    return {method for method, low in found.items() if low is not None and low > 0}

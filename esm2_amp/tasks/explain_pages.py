@@ -19,7 +19,7 @@ from esm2_amp.explain.forward import joined, logits
 from esm2_amp.explain.page import render_set
 from esm2_amp.explain.page_pair import render_pair
 from esm2_amp.explain.scoreboard import Row
-from esm2_amp.explain.summary import Summary, by_trust, faithfulness_table
+from esm2_amp.explain.summary import Summary, better_than_random, by_trust, faithfulness_table
 from esm2_amp.io.atomic import atomic_text, write_json
 from esm2_amp.io.pairs import counted
 from esm2_amp.tasks.console import progress
@@ -84,7 +84,7 @@ def _set(
         title=f"Why {inputs.model.card.network} scores {Path(inputs.pairs_file).name} so",
         subtitle=f"{counted(summary.pairs, 'pair')} explained by {counted(len(methods), 'method')}",
         banner=banner(done),
-        lead=lead_sentence(table, len(done.names)),
+        lead=lead_sentence(table, better_than_random(rows), len(done.names)),
         calibration=calibration_of(done),
         layout=done.explainer.network.layout,
         methods=methods,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 
-from esm2_amp.explain.batch import RANDOM
-from esm2_amp.explain.explained import Faithfulness, Mean
+from esm2_amp.explain.explained import Faithfulness
 from esm2_amp.explain.page_words import method as known
 from esm2_amp.explain.summary import K
 from esm2_amp.io.pairs import counted
@@ -15,14 +14,19 @@ from esm2_amp.tasks.reporting import model_provenance
 from esm2_amp.tasks.training_data import file_hash
 
 
-def lead_sentence(table: Sequence[Faithfulness], tokens: int) -> str:
-    """Which method to trust on these pairs, beside random values."""
+def lead_sentence(table: Sequence[Faithfulness], better: Collection[str], tokens: int) -> str:
+    """Which method to trust on these pairs, beside random values.
+
+    Args:
+        table: methods from the most to the least faithful, then random values.
+        better: methods that are clearly better than random values.
+        tokens: of a pair.
+    """
     if not table:
         return "How true the methods are was not measured (faithfulness.pairs=0): compare them before believing one."
-    best = table[0]
-    random = next(row.measures for row in table if row.kind == RANDOM)
-    name, numbers = known(best.method).title, best.measures
-    if not _better(numbers, random):
+    random = next(row.measures for row in table if row.kind == "random")
+    name, numbers = known(table[0].method).title, table[0].measures
+    if table[0].method not in better:
         return f"No method is clearly better than random values on these pairs: believe none. ({name} comes first.)"
     gone, luck = numbers["comprehensiveness"].value, random["comprehensiveness"].value
     said = (
@@ -31,17 +35,9 @@ def lead_sentence(table: Sequence[Faithfulness], tokens: int) -> str:
     )
     if "hit@2" in numbers and "hit@2" in random:
         hits, chance = numbers["hit@2"].value, random["hit@2"].value
-        said += (
-            f" The planted truth is among its top 2 in {hits:.0%} of the true positives (random values: {chance:.0%})."
-        )
-    weak = [known(row.method).title for row in table if row.kind == "method" and not _better(row.measures, random)]
+        said += f" The planted truth is among its top 2 in {hits:.0%} of true positives (random values: {chance:.0%})."
+    weak = [known(row.method).title for row in table if row.kind == "method" and row.method not in better]
     return said + (f" Not clearly better than random values: {', '.join(weak)}." if weak else "")
-
-
-def _better(measures: Mapping[str, Mean], random: Mapping[str, Mean]) -> bool:
-    """Whether the interval of comprehensiveness lies above that of random values."""
-    mine, theirs = measures["comprehensiveness"], random["comprehensiveness"]
-    return mine.low is not None and theirs.high is not None and mine.low > theirs.high
 
 
 def notes_of(done: Explained) -> list[str]:
