@@ -18,8 +18,11 @@ from esm2_amp.explain.explained import ExplainedPair, ExplainedSet, ShownPair
 from esm2_amp.explain.forward import joined, logits
 from esm2_amp.explain.page import render_set
 from esm2_amp.explain.page_pair import render_pair
+from esm2_amp.explain.paper_figures import write_set_figures
+from esm2_amp.explain.paper_pair import write_pair_figures
 from esm2_amp.explain.scoreboard import Row
 from esm2_amp.explain.summary import Summary, better_than_random, by_trust, faithfulness_table
+from esm2_amp.explain.tables import write_pair_tables, write_set_tables
 from esm2_amp.io.atomic import atomic_text, write_json
 from esm2_amp.io.pairs import counted
 from esm2_amp.tasks.console import progress
@@ -35,7 +38,7 @@ from esm2_amp.tasks.explain_results import (
 )
 from esm2_amp.tasks.explain_words import banner, calibration_of, lead_sentence, notes_of, provenance_of
 
-PAGES = "pages"
+PAGES, FIGURES = "pages", "figures"
 _LEVEL = 0.95
 _TOP = 2
 
@@ -52,8 +55,11 @@ def write_everything(done: Explained) -> ExplainedSet:
     shown = _shown(done)
     explained = _set(done, summary, rows, methods, shown)
     _write_pages(done, explained, shown)
+    write_set_tables(explained, done.folder / FIGURES)
+    if done.scored.inputs.config.figures:
+        write_set_figures(explained, done.folder / FIGURES)
     with atomic_text(done.folder / "report.html") as stream:
-        stream.write(render_set(explained, None))
+        stream.write(render_set(explained, FIGURES))
     about = {"lead": explained.lead, "methods": methods, "pairs": dict(explained.outcomes)}
     write_json(done.folder / FINISHED, {**about, "provenance": dict(explained.provenance), "version": __version__})
     return explained
@@ -106,7 +112,7 @@ def _set(
 
 def _rows(done: Explained, method: str, shown: Sequence[int]) -> list[ShownPair]:
     """The table of all explained pairs, with the top tokens by the most trusted method."""
-    pages = {number: f"{PAGES}/{_name(number)}" for number in shown}
+    pages = {number: f"{PAGES}/{_name(number)}.html" for number in shown}
     rows = []
     for numbers, arrays in done.read():
         found = evidence(method, arrays[f"signed/{method}"], done.scored.called(numbers))
@@ -132,8 +138,12 @@ def _write_pages(done: Explained, explained: ExplainedSet, shown: Sequence[int])
                 name: found if "sum" in name or "structure" in name else found[here] for name, found in arrays.items()
             }
             for pair, number in _pairs(done, numbers[here], rows, nearest):
-                with atomic_text(done.folder / PAGES / _name(number)) as stream:
-                    stream.write(render_pair(explained, pair, "../report.html", None))
+                beside = done.folder / PAGES / _name(number)
+                write_pair_tables(explained, pair, beside)
+                if done.scored.inputs.config.figures:
+                    write_pair_figures(explained, pair, beside)
+                with atomic_text(beside.with_suffix(".html")) as stream:
+                    stream.write(render_pair(explained, pair, "../report.html", beside.name))
                 advance(1)
 
 
@@ -173,5 +183,5 @@ def _pairs(
 
 
 def _name(number: int) -> str:
-    """File of a row's page; the rows of the input are counted from 1."""
-    return f"{number + 1:06d}.html"
+    """A row's page without the ending; the rows of the input are counted from 1."""
+    return f"{number + 1:06d}"
