@@ -20,7 +20,7 @@ from typing import Any
 from machine import where_and_when
 
 from esm2_amp.evaluation.intervals import Resampling
-from esm2_amp.explain.coverage import Coverage, cover
+from esm2_amp.explain.coverage import ANY, Coverage, cover
 from esm2_amp.explain.ranked_pairs import pair_up
 from esm2_amp.explain.region_comparison import Permutations, compare
 from esm2_amp.explain.region_kinds import choose_kinds
@@ -29,7 +29,6 @@ from esm2_amp.io.regions import read_annotations
 from esm2_amp.io.segments import RankedSegment, read_segments
 
 RESAMPLES = DRAWS = 2000
-SHOWN = ("coverage", "any_25", "any_50", "any_75")
 
 
 def equal_rows(table: Path, rows: list[RankedSegment], coverage: Coverage) -> int:
@@ -75,7 +74,7 @@ def main() -> None:
                 if value is not None
             }
             for row in found
-            if row.measure in SHOWN
+            if row.measure == "coverage" or (row.column == ANY and row.measure.startswith("any"))
         ],
     }
     write_json(options.output, results)
