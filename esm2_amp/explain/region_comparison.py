@@ -77,7 +77,7 @@ def compare(
         permutations: for p values.
     """
     groups = {outcome: pairs.outcome == outcome for outcome in sorted(set(pairs.outcome.tolist()))}
-    if len(groups) > 1:
+    if len(groups) > 1 and ALL not in groups:
         groups[ALL] = np.ones(len(pairs), dtype=bool)
     sets = SegmentSets(pairs)
     top, low = (sets.measure(sets.chosen[kind]) for kind in (TOP, LOW))
@@ -198,7 +198,7 @@ def _effect_size(differences: Floats) -> float | None:
 def _ratio(contrast: str, means: Floats) -> float | None:
     """The mean of the first over that of the second; ``means`` in the order of :data:`COMPARED`."""
     first, second = (float(means[COMPARED.index(name)]) for name in contrast.split("-"))
-    return first / second if second > _SAME else None
+    return first / second if second > _SAME and not np.isnan(first) else None
 
 
 def _defined(value: float) -> float | None:

@@ -107,10 +107,9 @@ def uniprot_json(lines: Lines, path: FilePath) -> Iterator[Item]:
     """
     try:
         content = json.loads("\n".join(text for _, text in lines))
-    except json.JSONDecodeError as error:
-        raise InputError(f"this is not JSON ({error.msg})", file=path, line=error.lineno) from error
-    except RecursionError as error:
-        raise InputError("this JSON is nested too deeply", file=path) from error
+    except (ValueError, RecursionError) as error:
+        line = error.lineno if isinstance(error, json.JSONDecodeError) else None
+        raise InputError(f"this is not JSON ({error})", file=path, line=line) from error
     entries = content.get("results", [content]) if isinstance(content, dict) else content
     for number, entry in enumerate(entries if isinstance(entries, list) else [entries], start=1):
         yield from _json_entry(entry, number, path)
@@ -128,10 +127,9 @@ def _json_entry(entry: Any, number: int, path: FilePath) -> Iterator[Item]:
         for feature in entry.get("features", []):
             place = feature["location"]
             ends = (_json_end(place["start"], "<"), _json_end(place["end"], ">"))
-            kind, isoform = kind_name(str(feature["type"])), str(place.get("sequence", ""))
-            yield from located(
-                protein, kind, ends, note=str(feature.get("description") or ""), line=number, isoform=isoform
-            )
+            kind, note = kind_name(_json_text(feature["type"])), _json_text(feature.get("description", ""))
+            isoform = _json_text(place.get("sequence", ""))
+            yield from located(protein, kind, ends, note=note, line=number, isoform=isoform)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"a feature of {protein} is not of UniProt's form ({type(error).__name__}: {error})", file=path
@@ -147,6 +145,14 @@ def _json_end(end: Mapping[str, Any], outside: str) -> str:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 10**9:
         raise ValueError(f"the position {value!r}")
     return f"{mark}{value}"
+
+
+def _json_text(value: Any) -> str:
+    """Text that can be written again: JSON can spell half of a character."""
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not text")
+    value.encode()
+    return value
 
 
 def _is_kind(name: str) -> bool:
