@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from esm2_amp.errors import InputError
 from esm2_amp.evaluation.calibration import Calibration
@@ -125,16 +126,24 @@ def load_network(folder: Path, card: ModelCard) -> PairNetwork:
             f"width {card.width} differs from the encoder's {card.identity.width}", file=folder / "card.json"
         )
     network = kind(card.width, hyper_from(kind, card.hyper, str(folder / "card.json")))
-    file = folder / "model.safetensors"
+    load_weights(network, folder / "model.safetensors")
+    return network.eval()
+
+
+def load_weights(network: nn.Module, file: Path) -> None:
+    """Give a module the weights of a safetensors file.
+
+    Raises:
+        InputError: no such file, damaged, or not the tensors of this module by name, shape and finite values.
+    """
     try:
         weights = load_file(file)
     except FileNotFoundError:
-        raise InputError("no model.safetensors in the model folder", file=folder) from None
+        raise InputError(f"no {file.name} in the model folder", file=file.parent) from None
     except (SafetensorError, OSError) as error:
         raise InputError(f"damaged weights ({error})", file=file) from error
     _check_weights(network.state_dict(), weights, file)
     network.load_state_dict(weights)
-    return network.eval()
 
 
 def hyper_from(kind: type[PairNetwork], values: dict[str, Any], place: str) -> Hyperparameters:

@@ -67,7 +67,7 @@ def read_space(values: Mapping[str, Any], place: str) -> SearchSpace:
             options = ", ".join(option + "*" * option.endswith(".") for option in SEARCHABLE)
             raise InputError(f"{place}.{name} cannot be searched", remedy=f"What can: {options}.")
         if isinstance(value, Mapping):
-            ranges[name] = _distribution(value, f"{place}.{name}")
+            ranges[name] = read_range(value, f"{place}.{name}")
         else:
             fixed[name] = value
     if not ranges:
@@ -83,8 +83,13 @@ def _leaves(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]
             yield f"{prefix}{key}", value
 
 
-def _distribution(value: Mapping[str, Any], place: str) -> BaseDistribution:
-    kind = value["type"]
+def read_range(value: Mapping[str, Any], place: str) -> BaseDistribution:
+    """Make a range of ``{type: float or int, low, high, log or step}`` or ``{type: categorical, choices}``.
+
+    Raises:
+        InputError: malformed; ``place`` says where.
+    """
+    kind = value.get("type")
     allowed = {
         "float": {"low", "high", "log", "step"},
         "int": {"low", "high", "log", "step"},
