@@ -18,7 +18,7 @@ from esm2_amp.layout import TokenLayout
 from esm2_amp.records import Region
 
 LANES = 10
-REGIONS = 300
+REGIONS = 200
 """So many regions, in so many lanes, are drawn for each chain; the others are counted."""
 _NARROWEST = 8.0
 _OUTLINED = 2
@@ -81,7 +81,7 @@ def place_regions(regions: Sequence[Region], length: int, kinds: Sequence[str]) 
         text = region.note or region.kind
         words = f"{region.kind} {region.start}–{region.end}" + (f": {region.note}" if region.note else "")
         x, width = 100 * (start - 1) / length, 100 * (end - start + 1) / length
-        placed.append(Placed(x, width, lane, kinds.index(region.kind) % 4, short(text), short(words, 160)))
+        placed.append(Placed(x, width, lane, kinds.index(region.kind) % 4, short(text), short(words, 120)))
     return placed, len(regions) - len(placed)
 
 
