@@ -23,7 +23,8 @@ REGIONS = 200
 _NARROWEST = 8.0
 _OUTLINED = 2
 _TICKS = 5
-_NARROW_CELL = 2.6
+_NARROWEST_SIGN, _NARROW_CELL = 1.2, 2.6
+"""Percent of the longer chain: below the first a cell has no sign, below the second none on a phone."""
 
 
 class Placed(NamedTuple):
@@ -116,7 +117,8 @@ def _track(pair: ExplainedPair, name: str, mine: Sequence[Token], length: int, s
     for token, found in zip(mine, cells, strict=True):
         if token.drawn:
             found |= _box(token, length) | {"title": found["title"]}
-            found["narrow"] = found["width"] * share / 100 < _NARROW_CELL
+            wide = found["width"] * max(share, _NARROWEST) / 100
+            found |= {"narrow": wide < _NARROW_CELL, "sign": found["sign"] if wide > _NARROWEST_SIGN else ""}
     known = method(name)
     most = f"{'±' if known.signed else ''}{plain(largest(values))}"
     return {

@@ -143,9 +143,7 @@ def test_residue_numbers_are_where_they_say(length: int, other: int) -> None:
     assert all(b - a > 0.08 * longest for a, b in zip(numbers[1:-1], numbers[2:], strict=True))
 
 
-@given(
-    st.lists(st.tuples(st.integers(-5, 120), st.integers(0, 60)), max_size=60), st.integers(1, 100)
-)
+@given(st.lists(st.tuples(st.integers(-5, 120), st.integers(0, 60)), max_size=60), st.integers(1, 100))
 def test_regions_of_a_lane_do_not_touch_and_none_is_lost(spans: list[tuple[int, int]], length: int) -> None:
     regions = [Region("P", start, start + more, "kind", f"note{k}") for k, (start, more) in enumerate(spans)]
     placed, left_out = place_regions(regions, length, ["kind"])
@@ -154,7 +152,9 @@ def test_regions_of_a_lane_do_not_touch_and_none_is_lost(spans: list[tuple[int, 
     for region in placed:
         assert -1e-9 <= region.x < region.x + region.width <= 100 + 1e-9
         assert region.lane < LANES
-        assert all(region.x >= end - 1e-9 or region.x + region.width <= x + 1e-9 for x, end in taken.get(region.lane, []))
+        assert all(
+            region.x >= end - 1e-9 or region.x + region.width <= x + 1e-9 for x, end in taken.get(region.lane, [])
+        )
         taken.setdefault(region.lane, []).append((region.x, region.x + region.width))
     outside = sum(region.start > length or region.end < 1 for region in regions)
     assert left_out >= outside
@@ -264,9 +264,14 @@ def test_pages_do_without_what_is_not_known(
     of_set: dict[str, Any], of_pair: dict[str, Any], layout: TokenLayout, methods: tuple[str, ...]
 ) -> None:
     found = explained_set(layout, methods, **of_set)
-    for page in (render_set(found, None), render_pair(found, explained_pair(layout, methods=methods, **of_pair), None, None)):
+    for page in (
+        render_set(found, None),
+        render_pair(found, explained_pair(layout, methods=methods, **of_pair), None, None),
+    ):
         assert Elements(page).open == []
-        assert not re.search(r"\b(nan|inf|None)\b", re.sub(r"<(script|style).*?</(script|style)>", "", page, flags=re.DOTALL))
+        assert not re.search(
+            r"\b(nan|inf|None)\b", re.sub(r"<(script|style).*?</(script|style)>", "", page, flags=re.DOTALL)
+        )
     assert ("no label" in page) == (of_pair.get("label", 1) is None)
 
 
@@ -285,7 +290,9 @@ def test_a_segment_without_residues_keeps_its_value() -> None:
     assert "segment7, segment8, segment9 hold none" in page
 
 
-@pytest.mark.parametrize("link", ["javascript:alert(1)", "https://example.org", "/etc/passwd", "//x", "../up.html", 'a"b'])
+@pytest.mark.parametrize(
+    "link", ["javascript:alert(1)", "https://example.org", "/etc/passwd", "//x", "../up.html", 'a"b']
+)
 def test_a_link_out_of_the_folder_is_refused(link: str) -> None:
     row = ShownPair("A", "B", 1, 0.5, "TP", (), link)
     with pytest.raises(ValueError, match="not a link"):
@@ -331,8 +338,16 @@ def linear(colour: str) -> Any:
 SIGHT = {
     "all cones": np.eye(3),
     "no red cones": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-    "no green cones": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
-    "no blue cones": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+    "no green cones": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "no blue cones": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
 }
 """What is left of a colour for eyes that lack a kind of cone (Machado et al. 2009, severity 1, linear RGB)."""
 
