@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ def render_set(explained: ExplainedSet, files: str | None) -> str:
     )  # fmt: skip
 
 
+@lru_cache(maxsize=1)
 def page_environment() -> Environment:
     """Templates of both pages: everything is escaped, and no script runs but ours, which its hash names."""
     environment = Environment(

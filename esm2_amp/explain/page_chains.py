@@ -18,12 +18,13 @@ from esm2_amp.layout import TokenLayout
 from esm2_amp.records import Region
 
 LANES = 10
-REGIONS = 300
+REGIONS = 200
 """So many regions, in so many lanes, are drawn for each chain; the others are counted."""
 _NARROWEST = 8.0
 _OUTLINED = 2
 _TICKS = 5
-_NARROW_CELL = 2.6
+_NARROWEST_SIGN, _NARROW_CELL = 1.2, 2.6
+"""Percent of the longer chain: below the first a cell has no sign, below the second none on a phone."""
 
 
 class Placed(NamedTuple):
@@ -81,7 +82,7 @@ def place_regions(regions: Sequence[Region], length: int, kinds: Sequence[str]) 
         text = region.note or region.kind
         words = f"{region.kind} {region.start}–{region.end}" + (f": {region.note}" if region.note else "")
         x, width = 100 * (start - 1) / length, 100 * (end - start + 1) / length
-        placed.append(Placed(x, width, lane, kinds.index(region.kind) % 4, short(text), short(words, 160)))
+        placed.append(Placed(x, width, lane, kinds.index(region.kind) % 4, short(text), short(words, 120)))
     return placed, len(regions) - len(placed)
 
 
@@ -116,7 +117,8 @@ def _track(pair: ExplainedPair, name: str, mine: Sequence[Token], length: int, s
     for token, found in zip(mine, cells, strict=True):
         if token.drawn:
             found |= _box(token, length) | {"title": found["title"]}
-            found["narrow"] = found["width"] * share / 100 < _NARROW_CELL
+            wide = found["width"] * max(share, _NARROWEST) / 100
+            found |= {"narrow": wide < _NARROW_CELL, "sign": found["sign"] if wide > _NARROWEST_SIGN else ""}
     known = method(name)
     most = f"{'±' if known.signed else ''}{plain(largest(values))}"
     return {

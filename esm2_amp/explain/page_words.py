@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from esm2_amp.explain.explained import Values
 MISSING = "–"
 LONGEST_NAME = 48
 LONGEST_TEXT = 600
+_STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 class Method(NamedTuple):
@@ -105,7 +107,11 @@ def ordered_measures(names: Iterable[str]) -> list[str]:
 
 
 def short(text: str, longest: int = LONGEST_NAME) -> str:
-    """The text, or its start and end around an ellipsis where it is longer than ``longest`` characters."""
+    """The text, or its start and end around an ellipsis where it is longer than ``longest`` characters.
+
+    Characters that steer what stands around them (controls, changes of the writing direction) are shown as a box.
+    """
+    text = _STEERING.sub("�", text)
     if len(text) <= longest:
         return text
     end = longest // 3

@@ -29,7 +29,7 @@ HOSTILE = (
     "\"><img src=x onerror='alert(1)'>",
     "</script><script>alert(2)</script>",
     "</title></style></svg><svg onload=alert(3)>",
-    "{{ 7*7 }}{% raw %} $\\frac{1}{2}$ &amp; &#60;b&#62;",
+    "{{ 7*7 }}{% raw %} $\\frac{1}{2}$ &amp; &#60;b",
     "long" * 1250,
     "蛋白質‮gnp.exe مرحبا بالعالم שלום",
     "javascript:alert(4)",
@@ -129,7 +129,7 @@ def faithfulness(methods: tuple[str, ...] = METHODS) -> list[Faithfulness]:
 
 
 def explained_set(
-    layout: TokenLayout = SEGMENTS, methods: tuple[str, ...] = METHODS, pairs: int = 60, **changes: Any
+    layout: TokenLayout = SEGMENTS, methods: tuple[str, ...] = METHODS, rows: int = 60, **changes: Any
 ) -> ExplainedSet:
     """A set of simulated pairs, the first 20 with pages of their own."""
     rng = np.random.default_rng(7)
@@ -149,7 +149,7 @@ def explained_set(
             ("TN", "TP", "FP", "FN")[n % 4], ("A_segment3", "B_segment6", "A_segment0"),
             f"pairs/{n + 1:04d}.html" if n < 20 else None,
         )
-        for n in range(pairs)
+        for n in range(rows)
     ]  # fmt: skip
     half = len(layout)
     cross = attention[:, :half, half:].mean(axis=(1, 2)) * half, attention[:, half:, :half].mean(axis=(1, 2)) * half
@@ -163,7 +163,7 @@ def explained_set(
         calibration="Probabilities are calibrated with Platt's method on validation pairs (ECE 0.021).",
         layout=layout,
         methods=methods,
-        outcomes={"TP": pairs // 4, "FP": pairs // 4, "TN": pairs // 4, "FN": pairs - 3 * (pairs // 4)},
+        outcomes={"TP": rows // 4, "FP": rows // 4, "TN": rows // 4, "FN": rows - 3 * (rows // 4)},
         faithfulness=faithfulness(methods),
         profile=profile,
         magnitude=magnitude,
