@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 from omegaconf import OmegaConf
 
 from esm2_amp.sources.spec import SimulationSpec
+from esm2_amp.tasks.config_explain import ExplainConfig as ExplainConfig
 from esm2_amp.tasks.config_groups import (
     DataConfig,
     EncoderConfig,
@@ -267,42 +268,3 @@ class FetchConfig:
     dataset: str
     folder: str | None
     base_url: str | None
-
-
-@dataclass
-class IntegratedGradientsConfig:
-    """How exact integrated gradients must be; see ``conf/explain.yaml``."""
-
-    tolerance: float
-    max_steps: int
-
-
-@dataclass
-class FaithfulnessConfig:
-    """How many pairs the measures of faithfulness are taken on; see ``conf/explain.yaml``."""
-
-    pairs: int
-    resamples: int
-
-
-@dataclass
-class ExplainConfig:
-    """``conf/explain.yaml``."""
-
-    encoder: EncoderConfig
-    features: FeaturesConfig
-    pairs: str
-    fasta: str
-    checkpoint: str
-    output: str | None
-    method: Any
-    train_pairs: str
-    regions: Any
-    seed: int
-    batch_size: int
-    pages: int
-    evidence: int
-    figures: bool
-    background: int
-    ig: IntegratedGradientsConfig
-    faithfulness: FaithfulnessConfig

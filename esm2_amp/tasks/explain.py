@@ -41,7 +41,7 @@ def run(cfg: DictConfig) -> Path:
         with progress("scoring", "pairs") as (begin, advance):
             begin(len(inputs.rows))
             scored = inputs.score(with_training, advance)
-        taught = teach(config, inputs, scored.store, methods, folder)
+        taught = teach(scored, methods)
         explainer = _explainer(config, scored, methods)
         blocks = _explain(explainer, scored, regions, taught, folder)
         explained = write_everything(Explained(folder, explainer, scored, regions, taught, blocks))
@@ -94,7 +94,7 @@ def _settings(config: ExplainConfig, inputs: Inputs, methods: tuple[str, ...]) -
     if inputs.files is not None:
         files["train_pairs"] = inputs.files.pairs
     values = asdict(config)
-    plain = ("seed", "batch_size", "background", "ig", "faithfulness", "evidence", "pages", "regions")
+    plain = ("seed", "batch_size", "background", "ig", "faithfulness", "surrogate", "evidence", "pages", "regions")
     hashes = {name: file_hash(file) for name, file in files.items()}
     return {"methods": list(methods), **{name: values[name] for name in plain}, **hashes}
 

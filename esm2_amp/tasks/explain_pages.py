@@ -102,7 +102,7 @@ def _set(
         attention=summary.attention,
         blocks=summary.structure,
         completeness=summary.completeness,
-        surrogates=done.taught.quality,
+        surrogates=done.taught.quality(methods),
         pairs=_rows(done, methods[0], shown),
         notes=notes_of(done),
         provenance=provenance_of(done),

@@ -52,6 +52,8 @@ def notes_of(done: Explained) -> list[str]:
             "ae_* explain other models than the one whose probability is shown: a forest and a perceptron taught on "
             "the same training pairs from compressed tokens."
         )
+        if seen := done.taught.trained_on(*done.scored.places(done.scored.explained)):
+            notes.append(f"{counted(seen, 'explained pair')} stood among the pairs that these models were taught on.")
     return notes
 
 
