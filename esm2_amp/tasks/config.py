@@ -104,6 +104,7 @@ class PredictConfig:
     output: str | None
     batch_size: int
     train_pairs: str | None
+    evidence: int
 
 
 @dataclass

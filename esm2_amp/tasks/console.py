@@ -40,6 +40,7 @@ def start_logging(file: Path | None = None) -> None:
         ".*isinstance.treespec.*",
         ".*not supported by the model summary.*",
         ".*litlogger.*",
+        ".*Setting forward, backward hooks.*",
     ):
         warnings.filterwarnings("ignore", message=message)
 

@@ -14,7 +14,7 @@ from esm2_amp import __version__
 from esm2_amp.evaluation.intervals import Resampling
 from esm2_amp.explain.attention import attention_weights
 from esm2_amp.explain.batch import evidence
-from esm2_amp.explain.explained import ExplainedPair, ExplainedSet, ShownPair
+from esm2_amp.explain.explained import Evidence, ExplainedPair, ExplainedSet, ShownPair
 from esm2_amp.explain.forward import joined, logits
 from esm2_amp.explain.page import render_set
 from esm2_amp.explain.page_pair import render_pair
@@ -26,7 +26,6 @@ from esm2_amp.explain.tables import write_pair_tables, write_set_tables
 from esm2_amp.io.atomic import atomic_text, write_json
 from esm2_amp.io.pairs import counted
 from esm2_amp.tasks.console import progress
-from esm2_amp.tasks.explain_evidence import Nearest
 from esm2_amp.tasks.explain_folder import FINISHED
 from esm2_amp.tasks.explain_results import (
     Explained,
@@ -37,6 +36,7 @@ from esm2_amp.tasks.explain_results import (
     write_ranked_segments,
 )
 from esm2_amp.tasks.explain_words import banner, calibration_of, lead_sentence, notes_of, provenance_of
+from esm2_amp.tasks.training_evidence import FAR_NOTE, TrainingEvidence
 
 PAGES, FIGURES = "pages", "figures"
 _LEVEL = 0.95
@@ -126,7 +126,9 @@ def _rows(done: Explained, method: str, shown: Sequence[int]) -> list[ShownPair]
 
 
 def _write_pages(done: Explained, explained: ExplainedSet, shown: Sequence[int]) -> None:
-    nearest = Nearest.of(done.scored)
+    inputs, nearest = done.scored.inputs, None
+    if inputs.training is not None and inputs.config.evidence:
+        nearest = TrainingEvidence.of(done.scored.store, inputs.training, inputs.config.evidence)
     wanted = set(shown)
     with progress("pages", "pages") as (begin, advance):
         begin(len(shown))
@@ -148,7 +150,7 @@ def _write_pages(done: Explained, explained: ExplainedSet, shown: Sequence[int])
 
 
 def _pairs(
-    done: Explained, numbers: NDArray[np.int64], arrays: Mapping[str, NDArray[Any]], nearest: Nearest | None
+    done: Explained, numbers: NDArray[np.int64], arrays: Mapping[str, NDArray[Any]], nearest: TrainingEvidence | None
 ) -> list[tuple[ExplainedPair, int]]:
     """The pages' pairs, of some rows of a block."""
     scored, card = done.scored, done.scored.inputs.model.card
@@ -157,7 +159,7 @@ def _pairs(
     truth = done.regions.truth(scored, numbers)
     logit = logits(network, joined(network, *tokens)).tolist()
     looked = attention_weights(network, *tokens).mean(dim=2).double().numpy() if "attention/sum" in arrays else None
-    near = None if nearest is None else nearest.evidence(*places)
+    near = None if nearest is None else nearest.find(*places)
     pairs = []
     for i, number in enumerate(numbers.tolist()):
         (a, b), (pair, probability, _) = scored.ends(number), scored.rows[number]
@@ -174,8 +176,8 @@ def _pairs(
             regions_a=done.regions.of(a),
             regions_b=done.regions.of(b),
             attention=None if looked is None else looked[i],
-            evidence=() if near is None else near[i].rows,
-            notes=() if near is None else near[i].notes,
+            evidence=() if near is None else [Evidence(*row) for row in near[i].near],
+            notes=() if near is None or not near[i].far else (FAR_NOTE,),
             ig_error=float(arrays["ig/error"][i]) if "ig/error" in arrays else None,
             truth=None if truth is None or not truth[i].any() else truth[i],
         ))  # fmt: skip

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import optuna
 from numpy.typing import NDArray
 
 from esm2_amp.explain.explained import Surrogate as Quality
@@ -76,6 +77,7 @@ def teach(scored: Scored, methods: Sequence[str]) -> Taught:
     folder = Path(config.features.folder) / _KEPT / fingerprint(*pairs)[:16]
     if folder.exists():
         return Taught(load_surrogate(folder), scored.store)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     log.info("Teaching a forest and a perceptron on %s training pairs.", f"{min(len(table), settings.max_pairs):,}")
     with progress("surrogates", "steps") as (begin, advance):
         begin(settings.steps() + len(np.unique(rows)))

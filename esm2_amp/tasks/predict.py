@@ -17,9 +17,11 @@ from esm2_amp import __version__
 from esm2_amp.errors import InputError
 from esm2_amp.evaluation.page import Page
 from esm2_amp.evaluation.page_parts import ScoredSet
+from esm2_amp.features.store import FeatureStore
 from esm2_amp.io.atomic import atomic_text, write_json
 from esm2_amp.io.fasta import ProteinSet, read_fasta
-from esm2_amp.io.pairs import iter_pairs
+from esm2_amp.io.pairs import counted, iter_pairs
+from esm2_amp.io.resolve import PairTable
 from esm2_amp.io.scores import ScoreCollector, ScoredRow
 from esm2_amp.models.checkpoint import ModelCard
 from esm2_amp.models.predictor import ScoredPair, TrainedModel, needed_proteins
@@ -40,6 +42,7 @@ from esm2_amp.tasks.reporting import (
 )
 from esm2_amp.tasks.scored_pairs import beside_training, identity_of, read_training_pairs, row_notes
 from esm2_amp.tasks.training_data import file_hash
+from esm2_amp.tasks.training_source import AUTO, find_training_files, read_training_table
 
 COLUMNS = ("protein_a", "protein_b", "probability", "status")
 _NAMES = (".tsv", ".csv", ".tsv.gz", ".csv.gz")
@@ -49,7 +52,7 @@ def run(cfg: DictConfig) -> Path:
     """Score every row; returns the table written."""
     config = typed(PredictConfig, cfg)
     start_logging()
-    at_least(batch_size=(config.batch_size, 1))
+    at_least(batch_size=(config.batch_size, 1), evidence=(config.evidence, 0))
     check_features(config.features)
     config.report.resampling(None)
     pairs, fasta = resolve(config.pairs), resolve(config.fasta)
@@ -64,11 +67,16 @@ def run(cfg: DictConfig) -> Path:
         file = resolve(config.train_pairs)
         train = read_training_pairs(file, identity_of(proteins))
         needed = needed_proteins(chain(iter_pairs(pairs), iter_pairs(file)), proteins)
+    training = _training(config, model, fasta) if config.evidence else None
+    if training is not None:
+        needed = list({protein.key: protein for protein in (*needed, *training.proteins)}.values())
     store = model_features(model, config.encoder, config.features, needed)
     with progress("scoring", "pairs") as (_, advance), atomic_text(output) as stream:
         scored = model.score_rows(iter_pairs(pairs), proteins, store, config.batch_size)
         kept, unscored = _write(scored, stream, output, proteins, advance)
     _tell(model)
+    if training is not None:
+        _write_evidence(config, training, store, proteins, output)
     labelled, name = kept.pairs("drop", pairs), Path(config.pairs).name
     if labelled.counts["without_label"] < labelled.counts["rows"]:
         for note in row_notes(name, labelled.counts):
@@ -80,6 +88,37 @@ def run(cfg: DictConfig) -> Path:
         _write_report(found, labelled.counts, unscored, output, model.card, config)
     say(f"{labelled.counts['rows']} rows written to {output}; {unscored} could not be scored (see their status).")
     return output
+
+
+def _training(config: PredictConfig, model: TrainedModel, fasta: str) -> PairTable:
+    """The training pairs that evidence is taken from."""
+    given = AUTO if config.train_pairs is None else config.train_pairs
+    files = find_training_files(given, fasta, model.folder, model.card)
+    if files is None:
+        raise InputError(
+            f"evidence={config.evidence} needs the pairs that the model was trained on, which are not where they were",
+            remedy="Give train_pairs=FILE, with their sequences in fasta.",
+        )
+    return read_training_table(files)
+
+
+def _write_evidence(
+    config: PredictConfig, training: PairTable, store: FeatureStore, proteins: ProteinSet, output: Path
+) -> None:
+    """``STEM.evidence.tsv`` beside the output, and a warning where training has seen nothing like a pair."""
+    from esm2_amp.tasks.training_evidence import TrainingEvidence, write_evidence  # numba takes a second
+
+    file = output.with_name(f"{_stem(output)}.evidence.tsv")
+    evidence = TrainingEvidence.of(store, training, config.evidence)
+    with progress("evidence", "pairs") as (_, advance):
+        distant = write_evidence(file, iter_pairs(resolve(config.pairs)), proteins, evidence, advance)
+    say(f"The nearest training pairs of each pair: {file}")
+    if distant:
+        log.warning("%s: both proteins far from all of training; their scores are guesses.", counted(distant, "pair"))
+
+
+def _stem(output: Path) -> str:
+    return output.name.removesuffix(".gz").removesuffix(".tsv").removesuffix(".csv")
 
 
 def _output(output: str | None, inputs: Iterable[str]) -> Path:
@@ -131,7 +170,7 @@ def _write_report(
     found: ScoredSet, counts: dict[str, int], unscored: int, output: Path, card: ModelCard, config: PredictConfig
 ) -> None:
     """``STEM.metrics.json`` and ``STEM.report.html`` beside the output, and the table."""
-    stem = output.name.removesuffix(".gz").removesuffix(".tsv").removesuffix(".csv")
+    stem = _stem(output)
     file, page = output.with_name(f"{stem}.metrics.json"), output.with_name(f"{stem}.report.html")
     about = {"threshold": card.threshold, "unscored": unscored, "rows": counts}
     by_class = {name: plain_metrics(numbers) for name, numbers in found.numbers.items()}
