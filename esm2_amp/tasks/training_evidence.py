@@ -22,8 +22,11 @@ from esm2_amp.records import Pair
 
 FAR_QUANTILE = 0.05
 """A protein is far if its nearest training protein is less like it than that of one training protein in twenty."""
-COLUMNS = ("line", "protein_a", "protein_b", "near_a", "near_b", "label", "similarity", "swapped")
-"""Of a table of evidence: the pair, then a training pair; ``swapped``: its near_b is the one that is like protein_a."""
+COLUMNS = ("line", "protein_a", "protein_b", "near_a", "near_b", "label", "similarity", "swapped", "far")
+"""Of a table of evidence: the pair, then a training pair; ``swapped``: its near_b is the one that is like protein_a.
+
+``far``: 1 where both proteins of the pair are far from all of training.
+"""
 FAR_NOTE = (
     "Both proteins are far from every training protein: less like their nearest one than all but one training protein "
     "in twenty are like theirs. The score is a guess from afar."
@@ -108,11 +111,21 @@ def write_evidence(
         while some := tuple(islice(stream, _PAIRS)):
             ends = [(pair, proteins.get(pair.a), proteins.get(pair.b)) for pair in some]
             known = [(pair, a.key, b.key) for pair, a, b in ends if a is not None and b is not None]
-            a, b = (evidence.store.find([row[side] for row in known]) for side in (1, 2))
+            a, b = evidence.store.find([key for _, key, _ in known]), evidence.store.find([key for *_, key in known])
             for (pair, *_), found in zip(known, evidence.find(a, b) if known else (), strict=True):
                 distant += found.far
                 table.writerows(
-                    (pair.line, pair.a, pair.b, near.a, near.b, near.label, f"{near.similarity:.4f}", int(near.swapped))
+                    (
+                        pair.line,
+                        pair.a,
+                        pair.b,
+                        near.a,
+                        near.b,
+                        near.label,
+                        f"{near.similarity:.4f}",
+                        int(near.swapped),
+                        int(found.far),
+                    )
                     for near in found.near
                 )
             advance(len(some))
