@@ -18,7 +18,16 @@ from esm2_amp.explain.explained import OUTCOMES, ExplainedSet, Faithfulness, Mea
 from esm2_amp.explain.page_chains import legend
 from esm2_amp.explain.page_maps import agreement_rows, attention_part, blocks_part, profile_part
 from esm2_amp.explain.page_scales import SHARE_STEPS, SIDE_STEPS
-from esm2_amp.explain.page_words import LONGEST_TEXT, MISSING, measure, method, ordered_measures, plain, short
+from esm2_amp.explain.page_words import (
+    LONGEST_TEXT,
+    MISSING,
+    explained_measures,
+    measure,
+    method,
+    ordered_measures,
+    plain,
+    short,
+)
 from esm2_amp.layout import N_SEGMENTS
 
 _FOLDER = Path(__file__).parent
@@ -123,14 +132,14 @@ def trust_table(rows: Sequence[Faithfulness]) -> dict[str, Any]:
         cells = {k: _trust_cell(value, low, high, k in best) for k, value in found.items()}
         columns.append(
             {
-                "title": measure(name).title, "meaning": measure(name).meaning,
+                "title": measure(name).title,
                 "good": {True: "high is good", False: "low is good", None: ""}[measure(name).high_is_good],
                 "cells": cells, "chance": None if chance is None else _place(chance, low, high),
             }
         )  # fmt: skip
     titles = {"method": "", "random": "random values, no explanation", "randomised": "on a model with fresh weights"}
     shown = [{"name": method(row.method).title, "kind": row.kind, "note": titles[row.kind]} for row in rows]
-    return {"columns": columns, "rows": shown}
+    return {"columns": columns, "rows": shown, "meanings": explained_measures(names)}
 
 
 def _best(name: str, values: Mapping[int, float]) -> set[int]:

@@ -32,7 +32,9 @@ def attention_part(attention: Values, tokens: Sequence[Token], words: Sequence[s
     return {
         "layers": [
             {
-                "title": title, "paths": map_paths(matrix), "most": plain(largest(matrix)),
+                "title": title,
+                "paths": map_paths(matrix),
+                "least": plain(float(matrix.min())), "most": plain(float(matrix.max())),
                 "words": f"mean over {len(attention)} layers" if title == "mean" else f"layer {title}",
             }
             for title, matrix in zip(titles, maps, strict=True)
@@ -48,11 +50,15 @@ def attention_part(attention: Values, tokens: Sequence[Token], words: Sequence[s
 
 
 def map_paths(matrix: Values) -> list[tuple[str, str]]:
-    """Cells of a map as one path for each colour: neighbours of one colour in a row are one rectangle."""
-    most, n = largest(matrix), len(matrix)
+    """Cells of a map, from its smallest to its largest value, as one path for each colour.
+
+    Neighbours of one colour in a row are one rectangle.
+    """
+    low, n = float(np.nanmin(matrix)), len(matrix)
+    most = float(np.nanmax(matrix)) - low
     paths: dict[str, list[str]] = {}
     for row in range(n):
-        styles = [sequential(float(value), most) for value in matrix[row]]
+        styles = [sequential(float(value) - low, most) for value in matrix[row]]
         start = 0
         for column in range(1, n + 1):
             if column in (n // 2, n) or styles[column] != styles[start]:

@@ -65,29 +65,26 @@ METHODS = {
 """The methods by the name under which they are asked for and stand in ``attributions.tsv``."""
 
 MEASURES = {
-    "hit@1": Measure("hit@1", True, "share of true positives whose highest token is one that carries the interaction"),
-    "hit@2": Measure("hit@2", True, "the same for the two highest tokens"),
-    "hit@3": Measure("hit@3", True, "the same for the three highest tokens"),
-    "mean_rank": Measure("mean rank", False, "place of the best token that carries the interaction; 1 is best"),
+    "hit": Measure("hit", True, "share of true positives with a token that carries the interaction in the k highest"),
+    "rank": Measure("mean rank", False, "place of the best token that carries the interaction; 1 is best"),
     "auroc": Measure("AUROC", True, "how well the values tell tokens that carry the interaction from others"),
     "aupr": Measure("AUPR", True, "the same as average precision"),
     "deletion": Measure(
-        "deletion", False,
-        "area under the probability of the call while the highest tokens are taken away first",
+        "deletion", False, "area under the probability of the call while the highest tokens are taken away first"
     ),
     "insertion": Measure(
         "insertion", True, "area under that probability while the highest tokens are put back first into mean proteins"
     ),
     "comprehensiveness": Measure(
         "comprehen\u00adsiveness", True,
-        "how far that probability falls without the highest tokens (DeYoung et al. 2020)",
+        "how far that probability falls without the k highest tokens (DeYoung et al. 2020)",
     ),
     "sufficiency": Measure(
-        "sufficiency", False, "how far that probability falls with the highest tokens alone (DeYoung et al. 2020)"
+        "sufficiency", False, "how far that probability falls with the k highest tokens alone (DeYoung et al. 2020)"
     ),
     "stability": Measure("stability", True, "Spearman's correlation between runs with different seeds"),
 }  # fmt: skip
-"""The measures by name, in the order in which a page shows them; others follow under their own names."""
+"""The measures by name, without the ``@k`` of those that look at k tokens, in the order in which a page shows them."""
 
 
 def method(name: str) -> Method:
@@ -97,13 +94,22 @@ def method(name: str) -> Method:
 
 def measure(name: str) -> Measure:
     """What is known of a measure; one that is not known has no good direction and is called by its name."""
-    return MEASURES.get(name) or Measure(name, None, "")
+    base, at, k = name.partition("@")
+    known = MEASURES.get(base)
+    return Measure(name, None, "") if known is None else known._replace(title=f"{known.title}{at}{k}")
 
 
 def ordered_measures(names: Iterable[str]) -> list[str]:
-    """Known measures in the order of :data:`MEASURES`, then the others as they came, each once."""
-    given = list(dict.fromkeys(names))
-    return [name for name in MEASURES if name in given] + [name for name in given if name not in MEASURES]
+    """Known measures in the order of :data:`MEASURES`, then the others, each once; equals as they came."""
+    places = {name: place for place, name in enumerate(MEASURES)}
+    return sorted(dict.fromkeys(names), key=lambda name: places.get(name.partition("@")[0], len(places)))
+
+
+def explained_measures(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Title and meaning of the known ones among measures, those of several k once."""
+    bases = {name.partition("@")[0]: "@k" if "@" in name else "" for name in names}
+    known = [(MEASURES[base], at) for base, at in bases.items() if base in MEASURES]
+    return [(found.title.replace("\u00ad", "") + at, found.meaning) for found, at in known]
 
 
 def short(text: str, longest: int = LONGEST_NAME) -> str:

@@ -127,8 +127,8 @@ def _attention(figure: Figure, attention: Values, layout: TokenLayout) -> None:
         if layer >= len(attention):
             axis.set_visible(False)
             continue
-        most = largest(attention[layer])
-        shown = axis.imshow(attention[layer] / (most or 1.0), cmap=SEQUENTIAL, vmin=0, vmax=1)
+        low, high = float(attention[layer].min()), float(attention[layer].max())
+        shown = axis.imshow((attention[layer] - low) / ((high - low) or 1.0), cmap=SEQUENTIAL, vmin=0, vmax=1)
         axis.axhline(half - 0.5, color="white", linewidth=1.2)
         axis.axvline(half - 0.5, color="white", linewidth=1.2)
         bare(axis)
@@ -136,9 +136,9 @@ def _attention(figure: Figure, attention: Values, layout: TokenLayout) -> None:
         axis.set_xticks(middle, ["to A", "to B"])
         axis.set_yticks(middle, ["from A", "from B"], rotation=90, va="center")
         axis.tick_params(length=0)
-        axis.set_title(f"layer {layer + 1}, largest {most:.3f}")
+        axis.set_title(f"layer {layer + 1}: {low:.3f} to {high:.3f}")
     bar = figure.colorbar(shown, ax=panels, shrink=0.6, ticks=[0, 1])
-    bar.ax.set_yticklabels(["none", "largest"])
+    bar.ax.set_yticklabels(["smallest", "largest"])
 
 
 def _blocks(axis: Axes, blocks: Values) -> None:

@@ -114,12 +114,12 @@ def faithfulness(methods: tuple[str, ...] = METHODS) -> list[Faithfulness]:
             {
                 "hit@1": near(0.05 + 0.8 * good),
                 "hit@2": near(0.10 + 0.82 * good),
-                "mean_rank": near(8.0 - 6.7 * good, 0.4),
+                "rank": near(8.0 - 6.7 * good, 0.4),
                 "auroc": near(0.5 + 0.46 * good, 0.02),
                 "deletion": near(0.71 - 0.4 * good, 0.02),
                 "insertion": near(0.66 + 0.28 * good, 0.02),
-                "comprehensiveness": near(0.03 + 0.36 * good, 0.02),
-                "sufficiency": near(0.35 - 0.3 * good, 0.02),
+                "comprehensiveness@2": near(0.03 + 0.36 * good, 0.02),
+                "sufficiency@2": near(0.35 - 0.3 * good, 0.02),
             },
         )
 

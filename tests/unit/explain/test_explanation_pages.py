@@ -22,7 +22,7 @@ from esm2_amp.explain.page_chains import LANES, chain_parts, place_regions, tick
 from esm2_amp.explain.page_maps import GAP, block_shares, map_paths, pair_agreement
 from esm2_amp.explain.page_pair import render_pair
 from esm2_amp.explain.page_scales import diverging, sequential
-from esm2_amp.explain.page_words import plain, ranked, short, signed
+from esm2_amp.explain.page_words import explained_measures, measure, ordered_measures, plain, ranked, short, signed
 from esm2_amp.layout import ALL_TOKENS, CLS_SEGMENTS_EOS, MEAN, SEGMENTS, TokenLayout, segment_bounds
 from esm2_amp.records import Region
 
@@ -180,7 +180,9 @@ def test_paths_of_a_map_paint_every_cell_in_its_colour(half: int, seed: int) -> 
             for column in range(first, first + int(width)):
                 assert (row, column) not in painted
                 painted[row, column] = style
-    assert painted == {at: sequential(float(value), float(matrix.max())) for at, value in np.ndenumerate(matrix)}
+    low, high = float(matrix.min()), float(matrix.max())
+    assert painted == {at: sequential(float(value) - low, high - low) for at, value in np.ndenumerate(matrix)}
+    assert {painted[at] for at, value in np.ndenumerate(matrix) if value in (low, high)} == {"s0", "s12"}
 
 
 def test_colours_say_side_and_size() -> None:
@@ -236,6 +238,14 @@ def test_the_best_method_is_marked_in_the_direction_of_its_measure() -> None:
     assert deletion["cells"][3]["value"] == "–"
     low, high = hit["cells"][0]["line"]
     assert low < hit["cells"][0]["dot"] < high
+
+
+def test_measures_of_several_k_are_explained_once() -> None:
+    names = ordered_measures(["mine", "sufficiency@2", "hit@3", "deletion", "hit@1", "hit@3"])
+    assert names == ["hit@3", "hit@1", "deletion", "sufficiency@2", "mine"]
+    assert measure("hit@3").title == "hit@3"
+    assert measure("mine").high_is_good is None
+    assert [title for title, _ in explained_measures(names)] == ["hit@k", "deletion", "sufficiency@k"]
 
 
 def test_the_page_of_a_set_leads_with_which_method_to_trust() -> None:
