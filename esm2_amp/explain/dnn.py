@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -19,8 +20,10 @@ from esm2_amp.explain.codes import CodedPairs, mean_of_orders
 from esm2_amp.explain.forest_fit import HeldOut
 from esm2_amp.models.blocks import Standardise, mlp
 
-_PASS = 8192
-"""Vectors that go through the network at once."""
+_PASS = 1 << 20
+"""Numbers that go into the network at once, so that memory does not depend on the number of pairs."""
+IG_TOLERANCE = 0.01
+"""Integrated gradients may miss what they should add up to by this share of it."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class DnnSettings:
     """Sizes and training of a :class:`CodeMlp`, and how it is explained.
 
     ``background`` pairs, in both orders, are what SHAP values compare with, and their mean vector is the baseline of
-    integrated gradients, which take ``ig_steps`` steps from it.
+    integrated gradients, which take at most ``ig_steps`` steps from it.
     """
 
     hidden: tuple[int, ...]
@@ -152,8 +155,8 @@ class _Run:
 def _measure(run: _Run, fold: Fold) -> tuple[float, float, float]:
     """Train one epoch; log loss, AUROC and accuracy on the held pairs."""
     run.epoch()
-    parts = np.array_split(fold.held, -(-len(fold.held) // _PASS))
-    logits = np.concatenate([dnn_logits(run.network, run.pairs.both_orders(part)[0]) for part in parts])
+    parts = np.array_split(fold.held, -(-len(fold.held) // run.settings.batch_size))
+    logits = np.concatenate([_logits(run.network, run.pairs.both_orders(part)[0]) for part in parts])
     label = run.pairs.label[fold.held]
     if not np.isfinite(logits).all():
         return np.inf, 0.5, 0.5
@@ -161,8 +164,7 @@ def _measure(run: _Run, fold: Fold) -> tuple[float, float, float]:
     return float(loss), float(roc_auc_score(label, logits)), float(accuracy_score(label, logits >= 0))
 
 
-def dnn_logits(network: CodeMlp, both_orders: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Logits (m,) of pairs, from the vectors (2m, 2TC) of both orders."""
+def _logits(network: CodeMlp, both_orders: NDArray[np.float32]) -> NDArray[np.float64]:
     mean = network.standardise.mean
     with torch.inference_mode():
         return mean_of_orders(network(torch.from_numpy(both_orders).to(mean)).double().cpu().numpy())
@@ -189,27 +191,42 @@ class DnnExplainer:
             values (n, 2TC), and the mean logit of the background: both add up to the logit of each vector.
         """
         explainer = DeepLiftShap(self.network)
-        size = max(1, _PASS // len(self.background))
-        parts = torch.split(torch.from_numpy(vectors).double(), size)
-        values = [explainer.attribute(part, baselines=self.background).detach().numpy() for part in parts]
-        return np.concatenate(values), self._logit(self.background)
+        parts = torch.split(torch.from_numpy(vectors).double(), max(1, _PASS // self.background.numel()))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Setting forward, backward hooks", UserWarning)  # captum, every time
+            values = [explainer.attribute(part, baselines=self.background).detach().numpy() for part in parts]
+        return np.concatenate(values), float(self._run(self.background).mean())
 
     def integrated_gradients(self, vectors: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:
         """Integrated gradients (Sundararajan et al. 2017) from the background's mean vector, by Gauss-Legendre.
 
+        Steps are doubled for those vectors whose values miss what they should add up to by more than
+        :data:`IG_TOLERANCE` of it, or of the logit if that is larger, up to the steps of the settings.
+
         Returns:
             values (n, 2TC), and the logit of the baseline: both add up to about the logit of each vector.
         """
-        baseline = self.background.mean(0, keepdim=True)
-        values = IntegratedGradients(self.network).attribute(
-            torch.from_numpy(vectors).double(),
-            baselines=baseline,
-            n_steps=self.ig_steps,
-            method="gausslegendre",
-            internal_batch_size=_PASS,
-        )
-        return values.detach().numpy(), self._logit(baseline)
+        x, baseline = torch.from_numpy(vectors).double(), self.background.mean(0, keepdim=True)
+        base, logit = float(self._run(baseline)), self._run(x)
+        allowed = IG_TOLERANCE * torch.maximum(logit.abs(), (logit - base).abs())
+        values, open_, steps = torch.zeros_like(x), torch.arange(len(x)), min(32, self.ig_steps)
+        while len(open_):
+            values[open_] = IntegratedGradients(self.network).attribute(
+                x[open_],
+                baselines=baseline,
+                n_steps=steps,
+                method="gausslegendre",
+                internal_batch_size=max(steps, _PASS // x.shape[1]),
+            )
+            error = (values[open_].sum(1) + base - logit[open_]).abs()
+            open_ = open_[error > allowed[open_]] if steps < self.ig_steps else open_[:0]
+            steps = min(2 * steps, self.ig_steps)
+        return values.detach().numpy(), base
 
-    def _logit(self, vectors: Tensor) -> float:
-        with torch.inference_mode():
-            return float(self.network(vectors).mean())
+    def logits(self, both_orders: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Logits (m,) of pairs, from the vectors (2m, 2TC) of both orders."""
+        return mean_of_orders(self._run(torch.from_numpy(both_orders).double()).numpy())
+
+    def _run(self, vectors: Tensor) -> Tensor:
+        with torch.no_grad():
+            return self.network(vectors)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from esm2_amp.explain.autoencoder import Autoencoder
 from esm2_amp.explain.codes import encode, mean_of_orders, token_sums
-from esm2_amp.explain.dnn import CodeMlp, DnnExplainer, dnn_logits
+from esm2_amp.explain.dnn import CodeMlp, DnnExplainer
 from esm2_amp.explain.forest import Forest
 from esm2_amp.explain.tree_shap import tree_shap
 from esm2_amp.features.identity import EncoderIdentity, LongPolicy
@@ -67,6 +68,11 @@ class Surrogate:
     """How good autoencoder, forest and dnn are on what they were not trained on."""
     fingerprint: str
     """Of all that it was fitted on; see :func:`~esm2_amp.explain.surrogate_fit.fingerprint`."""
+
+    @cached_property
+    def explainer(self) -> DnnExplainer:
+        """Of the perceptron."""
+        return DnnExplainer(self.dnn, self.background, self.ig_steps)
 
     def explain(
         self,
@@ -130,17 +136,16 @@ class Surrogate:
     def _attribution(self, method: str) -> Callable[[NDArray[np.float32]], tuple[NDArray[np.float64], float]]:
         if method == "ae_rf_shap":
             return lambda vectors: tree_shap(self.forest, vectors)
-        explainer = DnnExplainer(self.dnn, self.background, self.ig_steps)
         if method == "ae_dnn_shap":
-            return explainer.shap
+            return self.explainer.shap
         if method == "ae_dnn_ig":
-            return explainer.integrated_gradients
+            return self.explainer.integrated_gradients
         raise ValueError(f"method {method!r}; the methods are {', '.join(PER_PAIR)}")
 
     def _score(self, method: str, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
         if method.startswith("ae_rf_"):
             return mean_of_orders(self.forest.predict(vectors))
-        return dnn_logits(self.dnn, vectors)
+        return self.explainer.logits(vectors)
 
     def _vectors(self, store: FeatureStore, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.float32]:
         """(2m, 2TC) of both orders of m pairs."""

@@ -69,7 +69,7 @@ def tree_shap(forest: Forest, x: ArrayLike) -> tuple[NDArray[np.float64], float]
         add_values(paths, blocks, values)
         expected += of_tree / len(forest)
     values /= len(forest)
-    return values.transpose(0, 2, 1).reshape(-1, forest.features)[: len(rows)], expected
+    return values.transpose(0, 2, 1).reshape(len(blocks) * BLOCK, forest.features)[: len(rows)], expected
 
 
 def to_blocks(rows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -77,7 +77,7 @@ def to_blocks(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     count = -(-len(rows) // BLOCK)
     padded = np.zeros((count * BLOCK, rows.shape[1]), np.float32)
     padded[: len(rows)] = rows
-    return np.ascontiguousarray(padded.reshape(count, BLOCK, -1).transpose(0, 2, 1))
+    return np.ascontiguousarray(padded.reshape(count, BLOCK, rows.shape[1]).transpose(0, 2, 1))
 
 
 def tree_paths(forest: Forest, number: int) -> tuple[Paths, float]:
@@ -170,20 +170,22 @@ def _paths(
 @njit(nogil=True)
 def _add(paths: Any, nodes: Any, weights: Any, blocks: Any, values: Any) -> None:  # pragma: no cover - compiled
     most = len(nodes)
-    follows, product, integral = np.empty((2 * most, BLOCK)), np.empty((most, BLOCK)), np.empty(BLOCK)
+    follows, product = np.empty((2 * most, BLOCK)), np.empty((most, BLOCK))
+    followed, missed = np.empty(BLOCK), np.empty(BLOCK)
     for block in range(len(blocks)):
         for leaf in range(len(paths.value)):
             begin, d = paths.start[leaf], paths.start[leaf + 1] - paths.start[leaf]
-            count = (d + 1) // 2
+            t, w = nodes[(d + 1) // 2 - 1], weights[(d + 1) // 2 - 1]
             _follow(paths, begin, d, blocks[block], follows)
-            _multiply(paths, begin, d, nodes[count - 1], follows, product)
-            for i in range(count):
-                for r in range(BLOCK):
-                    product[i, r] *= paths.value[leaf] * weights[count - 1, i]
+            _multiply(paths, begin, d, t, follows, product)
+            # where x does not follow a feature, its factor is (1 - t) z and phi = -v z * integral has no z any more:
+            # the same for all of them
+            _integrate(-paths.value[leaf], 1.0, 0.0, d, t, w, product, missed)
             for k in range(d):
-                _integrate(paths.share[begin + k], count, nodes[count - 1], follows[k], product, integral)
+                z = paths.share[begin + k]
+                _integrate(paths.value[leaf] * (1 - z), z, 1.0, d, t, w, product, followed)
                 for r in range(BLOCK):
-                    values[block, paths.feature[begin + k], r] += (follows[k, r] - paths.share[begin + k]) * integral[r]
+                    values[block, paths.feature[begin + k], r] += followed[r] if follows[k, r] > 0 else missed[r]
 
 
 @njit(nogil=True)
@@ -211,13 +213,12 @@ def _multiply(
 
 @njit(nogil=True)
 def _integrate(
-    share: Any, count: Any, nodes: Any, follows: Any, product: Any, integral: Any
+    scale: Any, share: Any, follows: Any, d: Any, nodes: Any, weights: Any, product: Any, integral: Any
 ) -> None:  # pragma: no cover - compiled
-    """Sum over the nodes of the weighted product without one feature's factor, which is never zero."""
+    """Scaled integral of the product without one factor, which is never zero."""
     for r in range(BLOCK):
         integral[r] = 0.0
-    for i in range(count):
-        off = 1 / ((1 - nodes[i]) * share)
-        on = 1 / ((1 - nodes[i]) * share + nodes[i])
+    for i in range((d + 1) // 2):
+        weight = scale * weights[i] / ((1 - nodes[i]) * share + nodes[i] * follows)
         for r in range(BLOCK):
-            integral[r] += product[i, r] * (on if follows[r] > 0 else off)
+            integral[r] += weight * product[i, r]
