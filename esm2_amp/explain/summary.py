@@ -16,12 +16,13 @@ from esm2_amp.explain.scoreboard import Row, Scoreboard
 Floats = NDArray[np.float64]
 K = 2
 """Tokens taken away or left alone in the comprehensiveness and sufficiency that are shown."""
-_SHOWN = {
-    f"comprehensiveness@{K}": "comprehensiveness",
-    f"sufficiency@{K}": "sufficiency",
-    "rank": "mean_rank",
-}
-"""Measures that the page calls otherwise; of the others with a number behind an @, only hits are shown."""
+_HIDDEN = (OVER_RANDOM, "like_trained")
+
+
+def _is_shown(measure: str) -> bool:
+    """Whether the page has a column for a measure: of those at several k, only hits and those at K."""
+    name, _, k = measure.partition("@")
+    return measure not in _HIDDEN and (not k or name == "hit" or k == str(K))
 
 
 class Summary:
@@ -111,10 +112,8 @@ def faithfulness_table(rows: Sequence[Row], methods: Sequence[str]) -> list[Fait
     """The measures that a page shows: methods in the given order, random values, then the randomised models."""
     found: dict[str, dict[str, Mean]] = {}
     for row in rows:
-        name = _SHOWN.get(row.measure, row.measure)
-        shown = name not in (OVER_RANDOM, "like_trained") and ("@" not in name or name.startswith("hit@"))
-        if row.mean is not None and shown:
-            found.setdefault(row.method, {})[name] = Mean(row.mean, row.low, row.high)
+        if row.mean is not None and _is_shown(row.measure):
+            found.setdefault(row.method, {})[row.measure] = Mean(row.mean, row.low, row.high)
     table = []
     for method in methods:
         measures = found.get(f"{MEASURED}/{method}", {}) | found.get(f"{STABILITY}/{method}", {})

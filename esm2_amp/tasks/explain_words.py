@@ -28,7 +28,7 @@ def lead_sentence(table: Sequence[Faithfulness], better: Collection[str], tokens
     name, numbers = known(table[0].method).title, table[0].measures
     if table[0].method not in better:
         return f"No method is clearly better than random values on these pairs: believe none. ({name} comes first.)"
-    gone, luck = numbers["comprehensiveness"].value, random["comprehensiveness"].value
+    gone, luck = (measures[f"comprehensiveness@{K}"].value for measures in (numbers, random))
     said = (
         f"Trust {name} first: without the {K} of {tokens} tokens that it ranks highest, the probability of the model's "
         f"call falls by {gone:.2f}, without {K} random ones by {luck:.2f}."
