@@ -17,7 +17,7 @@ Rows = NDArray[np.float32]
 
 
 def training(features: int, rows: int = 300, seed: int = 0) -> tuple[Rows, NDArray[np.int8]]:
-    """Few distinct values, so that features come again on a path and rows lie on thresholds; one feature is constant."""
+    """Few distinct values: features come again on a path, rows lie on thresholds; one feature is constant."""
     rng = np.random.default_rng(seed)
     x = rng.integers(-8, 9, size=(rows, features)).astype(np.float32) / 4
     x[:, 0] = 1
