@@ -108,9 +108,7 @@ class MilvusStore:
         """Give the connection back."""
         self._client.close()
 
-    def _search(
-        self, queries: Scores, k: int, among: Sequence[str] | None, themselves: Sequence[str | None]
-    ) -> Hits:
+    def _search(self, queries: Scores, k: int, among: Sequence[str] | None, themselves: Sequence[str | None]) -> Hits:
         if not 1 <= k < _MOST_HITS:
             raise InputError(f"k is {k}", remedy=f"Ask Milvus for 1 to {_MOST_HITS - 1} hits.")
         if among is not None and not len(among):
@@ -149,9 +147,7 @@ class MilvusStore:
         schema.add_field("vector", kind, dim=self._dim)
         index = self._client.prepare_index_params()
         index.add_index("vector", index_type=index_type, metric_type=_METRICS[self._metric], params=building)
-        self._client.create_collection(
-            self._collection, schema=schema, index_params=index, consistency_level="Strong"
-        )
+        self._client.create_collection(self._collection, schema=schema, index_params=index, consistency_level="Strong")
 
     def _check(self, index_type: str) -> None:
         """Refuse a collection that was made otherwise."""
