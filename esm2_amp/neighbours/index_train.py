@@ -58,6 +58,7 @@ def _sample(vectors: Vectors, rows: Rows, transforms: list[faiss.VectorTransform
         for transform in transforms:
             block = transform.apply(block)
         sample[start : start + ADDED_ROWS] = block
+        vectors.release()
     return sample
 
 
@@ -80,6 +81,7 @@ def _train_pca(pca: faiss.PCAMatrix, vectors: Vectors, rows: Rows) -> None:
         block = unit(vectors.take(rows[start : start + ADDED_ROWS]))
         total += block.sum(axis=0, dtype=np.float64)
         squares += block.T @ block
+        vectors.release()
     mean = total / len(rows)
     variances, directions = np.linalg.eigh(squares / len(rows) - np.outer(mean, mean))
     faiss.copy_array_to_vector(mean.astype(np.float32), pca.mean)
