@@ -34,6 +34,9 @@ def trained_index(vectors: Vectors, factory: str, training_rows: int, transform_
     index, ivf = new_index(vectors.dim, factory)
     ivf.cp.seed, ivf.cp.min_points_per_centroid = seed, 1
     transforms = transforms_of(index)
+    on_gpus = _assignment_on_gpus(ivf.d)  # lives as long as it is used
+    if on_gpus is not None:
+        ivf.clustering_index = on_gpus
     try:
         for number, transform in enumerate(transforms):
             _train_transform(transform, vectors, sample_rows(vectors.n, transform_rows, seed), transforms[:number])
@@ -41,8 +44,16 @@ def trained_index(vectors: Vectors, factory: str, training_rows: int, transform_
         ivf.train(_sample(vectors, rows, transforms, ivf.d))
     except RuntimeError as error:
         raise InputError(f"faiss cannot train {factory} on {vectors.n:,} vectors ({reason(error)})") from error
+    ivf.clustering_index = None
     index.is_trained = True
     return index
+
+
+def _assignment_on_gpus(dim: int) -> faiss.Index | None:
+    """For k-means, which assigns every vector to a list again and again: flat search on the GPUs, if faiss has any."""
+    if not faiss.get_num_gpus():
+        return None
+    return faiss.index_cpu_to_all_gpus(faiss.IndexFlatL2(dim))
 
 
 def reason(error: RuntimeError) -> str:
