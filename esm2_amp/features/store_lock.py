@@ -14,12 +14,16 @@ from esm2_amp.errors import InputError
 class StoreLock:
     """Hold the lock of a store's folder (made if absent); the system gives it back when the process dies.
 
+    Args:
+        folder: the store.
+        what: what lies there, for messages.
+
     Raises:
         InputError: another process is writing, or the folder cannot be written.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str | os.PathLike[str], what: str = "this feature store") -> None:
+        self.folder, self._what = Path(folder), what
         self._stream: IO[str] | None = None
 
     def __enter__(self) -> StoreLock:
@@ -30,7 +34,7 @@ class StoreLock:
         except BlockingIOError:
             self._close()
             raise InputError(
-                "another process is writing to this feature store", file=self.folder, remedy="Wait until it is done."
+                f"another process is writing to {self._what}", file=self.folder, remedy="Wait until it is done."
             ) from None
         except OSError as error:
             self._close()
