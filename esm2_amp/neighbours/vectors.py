@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esm2_amp.errors import InputError
+from esm2_amp.neighbours.halves import to_singles
 from esm2_amp.neighbours.string_table import StringTable
 from esm2_amp.neighbours.vector_manifest import VectorManifest, read_vector_manifest
 
@@ -108,14 +109,14 @@ class Vectors:
         """Copy rows ``start`` to ``stop - 1`` (up to n); (rows, d) float32."""
         if not 0 <= start <= stop:
             raise IndexError(f"rows {start} to {stop} of {self.n}")
-        return self._plain[start:stop].astype(np.float32)
+        return to_singles(self._plain[start:stop])
 
     def take(self, rows: Rows | Sequence[int]) -> Values:
         """Copy some rows; (m, d) float32."""
         rows = np.asarray(rows, np.int64)
         if len(rows) and not (rows.min() >= 0 and rows.max() < self.n):
             raise IndexError(f"rows {rows.min()} to {rows.max()} of {self.n}")
-        return self._plain[rows].astype(np.float32)
+        return to_singles(self._plain[rows])
 
 
 def open_vectors(folder: str | os.PathLike[str]) -> Vectors:
