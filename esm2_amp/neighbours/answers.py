@@ -21,6 +21,7 @@ class Answer:
         columns: names of the columns; the last one is the score.
         names: of each row, what the other columns say.
         rows: (len(names), len(columns) - 1) the vectors these are, -1 where it is none of the stored ones.
+        given: (len(names),) how many of a row's names were asked about; the others were found.
         scores: (len(names),).
         metric: of the scores.
         notes: what there is to say about it, as that a query found nothing.
@@ -30,6 +31,7 @@ class Answer:
     columns: tuple[str, ...]
     names: Sequence[tuple[str, ...]]
     rows: NDArray[np.int64]
+    given: NDArray[np.int64]
     scores: NDArray[np.float64]
     metric: str
     notes: Sequence[str] = ()
@@ -46,6 +48,7 @@ def joined(answers: Sequence[Answer]) -> Answer:
         first.columns,
         [row for answer in answers for row in answer.names],
         np.concatenate([answer.rows for answer in answers]),
+        np.concatenate([answer.given for answer in answers]),
         np.concatenate([answer.scores for answer in answers]),
         first.metric,
         [note for answer in answers for note in answer.notes],

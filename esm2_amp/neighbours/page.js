@@ -35,7 +35,13 @@
     card.style.left = `${Math.max(0, Math.min(x + 14, frame.width - card.offsetWidth))}px`;
     card.style.top = `${map.offsetTop + (y + card.offsetHeight + 14 > box.height ? Math.max(0, y - card.offsetHeight - 14) : y + 14)}px`;
   };
-  const look = (next) => { view = next; map.setAttribute("viewBox", view.join(" ")); if (!held) hide(); };
+  const labels = map.querySelectorAll(".label");
+  const look = (next) => {
+    view = next;
+    map.setAttribute("viewBox", view.join(" "));
+    labels.forEach((label) => { label.style.fontSize = `${13 * view[2] / width}px`; });
+    if (!held) hide();
+  };
 
   map.addEventListener("pointermove", (event) => {
     if (drag) {

@@ -21,6 +21,8 @@ ROWS_SHOWN = 1000
 _WIDTH, _MARGIN = 1000, 24
 _ABOUT = 160
 _GROUPS = 5
+_LABELS = 12
+"""So many queries are named on the map; more would hide it."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ def _drawn(chart: Chart) -> dict[str, Any]:
         "height": height,
         "alt": f"Map of {len(chart.points)} vectors; the table below names what was found.",
         "parts": [part for part in parts if part["path"]],
+        "labels": _labels(chart.points, x, y),
         "legend": _legend(groups, set(styles)),
         "axes": chart.plane.axes,
         "note": chart.plane.note,
@@ -169,6 +172,20 @@ def _legend(groups: Mapping[str, str], used: set[str]) -> list[dict[str, str]]:
     names = {"query": "query", "hit": "found", **{style: _short(name) for name, style in groups.items()}}
     names["dust"] = "others" + (" and further groups" if groups else "")
     return [{"style": style, "name": name} for style, name in names.items() if style in used]
+
+
+def _labels(points: Sequence[Point], x: Any, y: Any) -> list[dict[str, Any]]:
+    queries = [i for i, point in enumerate(points) if point.kind == "query"][:_LABELS]
+    right = _WIDTH / 2  # a name is written towards the middle, where there is room for it
+    return [
+        {
+            "name": points[i].name[:24],
+            "x": f"{x[i] + (10 if x[i] < right else -10):g}",
+            "y": f"{y[i] - 8:g}",
+            "end": x[i] >= right,
+        }
+        for i in queries
+    ]
 
 
 def _dots(x: Any, y: Any, chosen: Sequence[bool]) -> str:

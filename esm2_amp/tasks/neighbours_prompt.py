@@ -108,7 +108,7 @@ class Conversation:
         self.last = (answer, config)
 
     def _find(self, words: list[str]) -> None:
-        found = self.near.complete(words[0] if words else "", _COMPLETIONS)
+        found = self.near.names.complete(words[0] if words else "", _COMPLETIONS)
         say("\n".join(found) if found else "Nothing begins so.")
 
     def _save(self, words: list[str]) -> None:
@@ -116,8 +116,8 @@ class Conversation:
             raise InputError("save takes one file name, after an answer", remedy="As: save hits.tsv")
         answer, config = self.last
         (name,) = words
-        file = {"markdown": name} if name.endswith(".md") else {"report": name} if name.endswith(".html") else None
-        config = replace(config, output=None, markdown=None, report=None)
+        file = {"markdown": name} if name.endswith(".md") else {"page": name} if name.endswith(".html") else None
+        config = replace(config, output=None, markdown=None, page=None)
         config = replace(config, **(file or {"output": name}))
         write_answer(self.near, answer, config, Outputs.of(config))
 
@@ -172,7 +172,7 @@ class NameCompleter(Completer):
         if not before[: len(before) - len(word)].strip():
             found = [command for command in _COMMANDS if command.startswith(word)]
         else:
-            found = self.near.complete(word, _COMPLETIONS)
+            found = self.near.names.complete(word, _COMPLETIONS)
         for name in found:
             yield Completion(shlex.quote(name), start_position=-len(word), display=name)
 

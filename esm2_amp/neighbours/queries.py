@@ -1,0 +1,209 @@
+"""Queries about a folder of vectors by name: what is similar, which pairs are analogous, which are closest."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esm2_amp.errors import InputError
+from esm2_amp.neighbours.answers import ANALOGY, CLOSEST, SIMILAR, Answer
+from esm2_amp.neighbours.catalogue import Catalogue
+from esm2_amp.neighbours.vectors import Vectors, open_vectors
+
+METRICS = ("cosine", "ip", "l2")
+OPERATIONS = ("difference", "sum")
+Rows = NDArray[np.int64]
+Allowed = NDArray[np.bool_] | None
+Values = NDArray[np.float32]
+Step = Callable[[int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Queries for :meth:`Neighbours.similar`.
+
+    Attributes:
+        names: of m queries.
+        rows: (m,) which stored vector each is, -1 where it is none.
+        vectors: (m, d).
+    """
+
+    names: Sequence[str]
+    rows: Rows
+    vectors: Values
+
+
+class Neighbours:
+    """A folder of vectors with its index and its metadata, where there are such: open it once, ask often.
+
+    Args:
+        folder: made by :func:`~esm2_amp.neighbours.ingest.ingest`.
+        exact: search without the index, even if there is one.
+        link: see :class:`~esm2_amp.neighbours.catalogue.Catalogue`.
+        memory: bytes that the vectors of an analogy query may take.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, exact: bool, link: str | None, memory: float) -> None:
+        self.vectors: Vectors = open_vectors(folder)
+        self.names = Catalogue(self.vectors, link)
+        self.memory = memory
+        self.index = None
+        self.said = "Searched exactly."
+        self._held: tuple[Rows, Values] | None = None
+        self._reaches: dict[str, Values | None] = {}
+
+    def named(self, names: Sequence[str]) -> Asked:
+        """Stored vectors as queries, by id or alias.
+
+        Raises:
+            InputError: no name at all, or one that is unknown or that several vectors have.
+        """
+        if not names:
+            raise InputError("no name is given", remedy="Name one vector or more.")
+        rows = self.names.rows_of(names)
+        return Asked(names, rows, self.vectors.take(rows))
+
+    def similar(
+        self, asked: Asked, k: int, *, metric: str, allowed: Allowed, candidates: int | None, nprobe: int | None
+    ) -> Answer:
+        """The k nearest stored vectors of each query, best first; a stored vector is not its own neighbour.
+
+        Args:
+            asked: m queries.
+            k: how many for each, or fewer where there are not so many.
+            metric: cosine, ip or l2.
+            allowed: (n,) which stored vectors may be found; None: all.
+            candidates: how many of the index's hits are compared exactly; None: the index's own default.
+            nprobe: how many lists of the index are searched; None: the index's own default.
+        """
+        width = asked.vectors.shape[1]
+        if width != self.vectors.dim:
+            raise InputError(
+                f"the queries have {width} dimensions, the vectors {self.vectors.dim}",
+                file=self.vectors.folder,
+                remedy="Ask with vectors of the same encoder and token.",
+            )
+        rows, scores = self._search(asked, k, metric, allowed, candidates, nprobe)
+        query, place = np.nonzero(rows >= 0)
+        found = np.stack([asked.rows[query], rows[query, place]], axis=1)
+        ids = self.vectors.ids(found[:, 1])
+        names = [(asked.names[i], hit) for i, hit in zip(query.tolist(), ids, strict=True)]
+        lonely = np.flatnonzero((rows < 0).all(axis=1)).tolist()
+        outside = {asked.names[i]: asked.vectors[i] for i in np.flatnonzero(asked.rows < 0).tolist()}
+        notes = [f"Nothing is similar to {asked.names[i]}: {self._why(asked.vectors[i], metric)}" for i in lonely]
+        return Answer(
+            SIMILAR, names, found, np.ones(len(names), np.int64), scores[query, place], metric, notes, outside
+        )
+
+    def analogy(
+        self, names: Sequence[str], k: int, *, op: str, max_similarity: float | None, allowed: Allowed, advance: Step
+    ) -> Answer:
+        """Analogies of one name, of a pair, or the completion of three.
+
+        (a): the best b, c, d; (a, b): the best c, d; (a, b, c): the best d. Best is the highest cosine of
+        x_a - x_b and x_c - x_d, or of the sums. The four are different vectors.
+
+        Args:
+            names: one to three, by id or alias.
+            k: how many.
+            op: difference or sum.
+            max_similarity: drop c with cos(a, c) above it and d with cos(b, d) above it; None: none.
+            allowed: (n,) which stored vectors may be found; None: all.
+            advance: told about progress.
+        """
+        from esm2_amp.neighbours.analogies import analogies_of_one, analogies_of_pair, completions
+
+        given = self.names.rows_of(names)
+        self._check_analogy(names, given, op)
+        rows, vectors = self._matrix(allowed, given)
+        a, *others = np.searchsorted(rows, given).tolist()
+        if len(given) == 1:
+            found = analogies_of_one(vectors, a, k, max_similarity, op, advance)
+        elif len(given) == 2:
+            reach = self._reach(vectors, op)
+            found = analogies_of_pair(vectors, a, *others, k, max_similarity, op, reach, advance)
+        else:
+            found = completions(vectors, a, *others, k, max_similarity, op)
+        four = rows[np.stack([np.full(len(found.score), a, np.int64), found.b, found.c, found.d], axis=1)]
+        notes = [] if len(four) else [f"No analogy of {' and '.join(names)} was found."]
+        given_each = np.full(len(four), len(given), np.int64)
+        return Answer(ANALOGY, self._ids(four), four, given_each, found.score, "cosine", notes)
+
+    def closest(self, k: int, *, metric: str, allowed: Allowed, begin: Step, advance: Step) -> Answer:
+        """The k nearest pairs of all stored vectors, or of the allowed ones, best first; each pair once."""
+        from esm2_amp.neighbours.closest_pairs import closest_pairs
+
+        rows = None if allowed is None else np.flatnonzero(allowed)
+        begin(n := self.vectors.n if rows is None else len(rows))
+
+        def block(start: int, stop: int) -> Values:
+            return self.vectors.block(start, stop) if rows is None else self.vectors.take(rows[start:stop])
+
+        a, b, scores = closest_pairs(block, n, self.vectors.dim, k, metric, advance)
+        pairs = np.stack([a, b], axis=1) if rows is None else rows[np.stack([a, b], axis=1)]
+        notes = [] if len(pairs) else ["There is no pair."]
+        return Answer(CLOSEST, self._ids(pairs), pairs, np.zeros(len(pairs), np.int64), scores, metric, notes)
+
+    def _search(
+        self, asked: Asked, k: int, metric: str, allowed: Allowed, candidates: int | None, nprobe: int | None
+    ) -> tuple[Rows, NDArray[np.float64]]:
+        from esm2_amp.neighbours.search import search
+
+        rows, scores = search(
+            self.vectors, self.index, asked.vectors, k, metric, candidates, nprobe, allowed, asked.rows
+        )
+        return rows, scores.astype(np.float64)
+
+    def _ids(self, rows: Rows) -> list[tuple[str, ...]]:
+        """Ids of (r, c) rows, each looked up once."""
+        unique, places = np.unique(rows, return_inverse=True)
+        ids = self.vectors.ids(unique)
+        return [tuple(ids[place] for place in line) for line in places.reshape(rows.shape).tolist()]
+
+    def _matrix(self, allowed: Allowed, given: Rows) -> tuple[Rows, Values]:
+        """The vectors of an analogy query in memory, and which rows they are, ascending."""
+        count = self.vectors.n if allowed is None else int(allowed.sum()) + len(given)
+        need = count * self.vectors.dim * 4
+        if need > self.memory:
+            raise InputError(
+                f"analogies among {count:,} vectors hold {need / 1e9:,.1f} GB in memory, and {self.memory / 1e9:,.1f} "
+                "GB are allowed",
+                remedy="Choose among fewer with filter=, or raise memory_gb.",
+            )
+        rows = np.arange(self.vectors.n) if allowed is None else np.union1d(np.flatnonzero(allowed), given)
+        if self._held is None or not np.array_equal(rows, self._held[0]):
+            self._held, self._reaches = (rows, self.vectors.take(rows)), {}
+        return self._held
+
+    def _reach(self, vectors: Values, op: str) -> Values | None:
+        """What makes every pair query after the first one faster; it costs as much as one or two queries."""
+        from esm2_amp.neighbours.reach import nearest_distances
+
+        if op in self._reaches and self._reaches[op] is None:
+            self._reaches[op] = nearest_distances(vectors, op)
+        return self._reaches.setdefault(op, None)
+
+    def _check_analogy(self, names: Sequence[str], given: Rows, op: str) -> None:
+        """Refuse by name what has no analogies."""
+        if len(set(given.tolist())) < len(given):
+            raise InputError(
+                f"{' and '.join(map(repr, names))} are not different vectors", remedy="Name different ones."
+            )
+        if len(given) < 2:
+            return
+        a, b = self.vectors.take(given[:2])
+        if np.array_equal(a, b if op == "difference" else -b):
+            raise InputError(
+                f"{names[0]!r} and {names[1]!r} have {'equal' if op == 'difference' else 'opposite'} vectors: their "
+                f"{op} is zero and has no direction",
+                remedy="Name another pair.",
+            )
+
+    def _why(self, vector: Values, metric: str) -> str:
+        if metric == "cosine" and not vector.any():
+            return "its vector is zero, and has no cosine."
+        return "no other vector is allowed."

@@ -1,0 +1,77 @@
+"""Type of ``conf/neighbours.yaml``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from esm2_amp.tasks.config_groups import EncoderConfig, FeaturesConfig
+
+
+@dataclass
+class IngestSettings:
+    """What is taken from a source, and how; see ``conf/neighbours.yaml``."""
+
+    form: str | None
+    token: Any
+    key: str | None
+    names: str | None
+    duplicates: str
+
+
+@dataclass
+class IndexSettings:
+    """How an index is built and used."""
+
+    factory: str | None
+    training: int
+    nprobe: int | None
+    candidates: int | None
+    samples: int
+    recall: float
+
+
+@dataclass
+class MapSettings:
+    """The map of a page."""
+
+    method: str
+    points: int
+    colour: str | None
+
+
+@dataclass
+class NeighboursConfig:
+    """``conf/neighbours.yaml``."""
+
+    encoder: EncoderConfig
+    features: FeaturesConfig
+    action: str
+    vectors: str
+    source: str | None
+    metadata: str | None
+    ids: Any
+    ids_file: str | None
+    fasta: str | None
+    query: str | None
+    a: str | None
+    b: str | None
+    c: str | None
+    k: int
+    metric: str
+    op: str
+    max_similarity: float | None
+    filter: str | None
+    exact: bool
+    clusters: int
+    output: str | None
+    markdown: str | None
+    page: str | None
+    link: str | None
+    shown: int
+    memory_gb: float | None
+    seed: int
+    threads: int | None
+    ingest: IngestSettings
+    index: IndexSettings
+    map: MapSettings

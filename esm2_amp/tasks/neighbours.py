@@ -1,0 +1,64 @@
+"""``esm2-amp neighbours``: dispatch, info and map; the other actions in modules of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from omegaconf import DictConfig
+
+from esm2_amp import __version__
+from esm2_amp.errors import InputError
+from esm2_amp.neighbours.answer_page import map_page
+from esm2_amp.tasks.config_neighbours import NeighboursConfig
+from esm2_amp.tasks.console import say, show_table, start_logging
+from esm2_amp.tasks.neighbours_output import Outputs, map_options, provenance, write_page
+from esm2_amp.tasks.neighbours_prompt import prompt
+from esm2_amp.tasks.neighbours_queries import analogy, check_query, closest_pairs, open_near, similar
+from esm2_amp.tasks.options import typed
+
+
+def run(cfg: DictConfig) -> None:
+    """Dispatch the action."""
+    config = typed(NeighboursConfig, cfg)
+    start_logging()
+    actions: dict[str, Callable[[NeighboursConfig], None]] = {
+        "info": _info,
+        "similar": similar,
+        "analogy": analogy,
+        "closest-pairs": closest_pairs,
+        "map": _map,
+        "prompt": prompt,
+    }
+    if config.action not in actions:
+        raise InputError(f"neighbours cannot {config.action!r}", remedy=f"Use neighbours {', '.join(actions)}.")
+    actions[config.action](config)
+
+
+def _info(config: NeighboursConfig) -> None:
+    near = open_near(config)
+    vectors, manifest = near.vectors, near.vectors.manifest
+    source = manifest.source
+    rows = [
+        ["vectors", f"{vectors.n:,}"],
+        ["dimensions", f"{vectors.dim:,}"],
+        ["bytes", f"{vectors.n * vectors.dim * 2:,}"],
+        ["zero vectors", f"{manifest.zeros:,}"],
+        ["from", f"{source['form']} {source['name']}"],
+        *([["encoder", f"{source['encoder']['name']}, tokens {', '.join(source['tokens'])}"]] * ("encoder" in source)),
+        ["repeated ids", f"{manifest.repeated:,} left out, {manifest.differing:,} of them other vectors"],
+        ["searched", near.said],
+        ["digest", vectors.digest],
+        ["first ids", ", ".join(vectors.ids(range(min(3, vectors.n))))],
+    ]
+    show_table(str(vectors.folder), ["folder of vectors", ""], rows, names=2)
+
+
+def _map(config: NeighboursConfig) -> None:
+    check_query(config)
+    if config.page is None:
+        raise InputError("page is not given", remedy="Add page=FILE.html.")
+    outputs, near = Outputs.of(config), open_near(config)
+    page = map_page(near, map_options(config), provenance(near, config), __version__)
+    if outputs.page is not None:
+        write_page(outputs.page, page)
+    say(f"Map written to {config.page}")
