@@ -33,13 +33,19 @@
     const frame = plot.getBoundingClientRect(), box = map.getBoundingClientRect();
     const x = (points.x[i] - view[0]) / view[2] * box.width, y = (points.y[i] - view[1]) / view[3] * box.height;
     card.style.left = `${Math.max(0, Math.min(x + 14, frame.width - card.offsetWidth))}px`;
-    card.style.top = `${map.offsetTop + (y + card.offsetHeight + 14 > box.height ? Math.max(0, y - card.offsetHeight - 14) : y + 14)}px`;
+    card.style.top = `${y + card.offsetHeight + 14 > box.height ? Math.max(0, y - card.offsetHeight - 14) : y + 14}px`;
   };
   const labels = map.querySelectorAll(".label");
+  const sizeLabels = () => {
+    const pixel = view[2] / map.getBoundingClientRect().width;
+    labels.forEach((label) => { label.style.fontSize = `${13 * pixel}px`; });
+  };
+  sizeLabels();
+  window.addEventListener("resize", sizeLabels);
   const look = (next) => {
     view = next;
     map.setAttribute("viewBox", view.join(" "));
-    labels.forEach((label) => { label.style.fontSize = `${13 * view[2] / width}px`; });
+    sizeLabels();
     if (!held) hide();
   };
 
