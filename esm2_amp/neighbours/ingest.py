@@ -28,6 +28,7 @@ from esm2_amp.neighbours.ingest_plan import (
     wanted_plan,
     write_plan,
 )
+from esm2_amp.neighbours.readers.recognise import SourceOptions, open_source
 from esm2_amp.neighbours.readers.source import ArraySource, Block, VectorSource
 from esm2_amp.neighbours.string_table import StringTable
 from esm2_amp.neighbours.vector_manifest import NAME, PROGRESS, VectorManifest, read_vector_manifest
@@ -47,6 +48,22 @@ class IngestReport:
     vectors: Vectors
     finished_before: bool
     resumed_at: int
+
+
+def ingest(
+    source: str,
+    folder: str | os.PathLike[str],
+    options: SourceOptions,
+    duplicates: str,
+    begin: Step,
+    advance: Step,
+) -> IngestReport:
+    """Ingest a file, a folder of files, a pattern of files or a feature store; see :func:`ingest_source`.
+
+    Raises:
+        InputError: see :func:`ingest_source` and :func:`~esm2_amp.neighbours.readers.recognise.open_source`.
+    """
+    return ingest_source(open_source(source, options), Path(folder), duplicates, begin, advance)
 
 
 def write_vectors(folder: str | os.PathLike[str], ids: Sequence[str], vectors: Block) -> Vectors:

@@ -20,7 +20,7 @@ _REPEAT = np.dtype([("position", "<i8"), ("kept", "<i8"), ("hash", "u1", (16,))]
 """One vector of an id that comes again: its place in the source, that of the one kept, and a digest of its values."""
 _REPEATS = "repeats.bin"
 _SHOWN = 3
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_BAD = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _PARTS = ("utf8", "offsets", "order")
 
 
@@ -123,9 +123,9 @@ def ids_digest(folder: Path) -> str:
 def _checked(source: VectorSource) -> Iterator[Sequence[str]]:
     position = 0
     for batch in source.ids():
-        if not all(batch) or _CONTROL.search("".join(batch)):
-            at = next(i for i, id_ in enumerate(batch) if not id_ or _CONTROL.search(id_))
-            what = f"the id {batch[at]!r} holds a control character" if batch[at] else "an empty id"
+        if not all(batch) or _BAD.search("".join(batch)):
+            at = next(i for i, id_ in enumerate(batch) if not id_ or _BAD.search(id_))
+            what = f"the id {batch[at]!r} has a control character or is not UTF-8" if batch[at] else "an empty id"
             raise InputError(what, file=source.place(position + at), remedy="Ids are text on one line: rename it.")
         yield batch
         position += len(batch)

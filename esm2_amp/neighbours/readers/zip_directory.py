@@ -43,8 +43,9 @@ class Directory:
     """n entries of a zip file, in the order of the directory.
 
     ``method`` is 0 (stored) or 8 (deflated); ``crc`` of the unpacked bytes; ``packed`` and ``size`` are bytes before
-    and after unpacking; the local header of an entry begins at ``offset``, and it ends before ``limit``, which is where the next one begins unless other bytes lie between; its name has
-    ``name_bytes`` bytes, from ``name_start`` on in ``raw``, the directory as it is.
+    and after unpacking; the local header of an entry begins at ``offset``, and it ends before ``limit``, which is where
+    the next one begins unless other bytes lie between; its name has ``name_bytes`` bytes, from ``name_start`` on in
+    ``raw``, the directory as it is.
     """
 
     file: Path
