@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,11 @@ from esm2_amp.neighbours.answers import ANALOGY, CLOSEST, SIMILAR, Answer
 from esm2_amp.neighbours.catalogue import Catalogue
 from esm2_amp.neighbours.vectors import Vectors, open_vectors
 
+if TYPE_CHECKING:
+    from esm2_amp.neighbours.index import Index
+
+INDEX = "index"
+"""Folder of the index, within that of the vectors."""
 METRICS = ("cosine", "ip", "l2")
 OPERATIONS = ("difference", "sum")
 Rows = NDArray[np.int64]
@@ -44,17 +50,37 @@ class Neighbours:
         folder: made by :func:`~esm2_amp.neighbours.ingest.ingest`.
         exact: search without the index, even if there is one.
         link: see :class:`~esm2_amp.neighbours.catalogue.Catalogue`.
+        threads: of the search through an index.
         memory: bytes that the vectors of an analogy query may take.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], *, exact: bool, link: str | None, memory: float) -> None:
+    def __init__(
+        self, folder: str | os.PathLike[str], *, exact: bool, link: str | None, threads: int, memory: float
+    ) -> None:
         self.vectors: Vectors = open_vectors(folder)
         self.names = Catalogue(self.vectors, link)
         self.memory = memory
-        self.index = None
-        self.said = "Searched exactly."
+        self.index = None if exact else self._opened(threads)
+        self.said = self._said(exact)
         self._held: tuple[Rows, Values] | None = None
         self._reaches: dict[str, Values | None] = {}
+
+    def _opened(self, threads: int) -> Index | None:
+        if not (self.vectors.folder / INDEX / "card.json").exists():
+            return None
+        from esm2_amp.neighbours.index import open_index  # faiss comes with it
+
+        return open_index(self.vectors.folder / INDEX, self.vectors, threads)
+
+    def _said(self, exact: bool) -> str:
+        """How these vectors are searched."""
+        if self.index is None:
+            return "Exact search" + (", without the index." if exact else ": every vector is looked at.")
+        card, measured = self.index.card, self.index.card.measured
+        found = "its recall was not measured: esm2-amp neighbours recall measures it"
+        if measured is not None:
+            found = f"it found {measured.recall:.1%} of the true {measured.k} nearest of {measured.queries} vectors"
+        return f"Index {card.factory}; {found}."
 
     def named(self, names: Sequence[str]) -> Asked:
         """Stored vectors as queries, by id or alias.

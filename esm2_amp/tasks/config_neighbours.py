@@ -15,7 +15,7 @@ class IngestSettings:
     form: str | None
     token: Any
     key: str | None
-    names: str | None
+    ids: str | None
     duplicates: str
 
 
@@ -24,7 +24,6 @@ class IndexSettings:
     """How an index is built and used."""
 
     factory: str | None
-    training: int
     nprobe: int | None
     candidates: int | None
     samples: int

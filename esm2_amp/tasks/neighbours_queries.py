@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from esm2_amp.errors import InputError
@@ -10,6 +9,7 @@ from esm2_amp.neighbours.answers import Answer, joined
 from esm2_amp.neighbours.queries import METRICS, OPERATIONS, Asked, Neighbours
 from esm2_amp.tasks.config_neighbours import NeighboursConfig
 from esm2_amp.tasks.console import log, progress
+from esm2_amp.tasks.neighbours_build import memory_gb, threads_of
 from esm2_amp.tasks.neighbours_given import ids_in_file, questions_in_file, read_vectors, split_ids
 from esm2_amp.tasks.neighbours_output import Outputs, show_answer, write_answer
 from esm2_amp.tasks.options import at_least
@@ -102,8 +102,9 @@ def check_query(config: NeighboursConfig) -> None:
 
 def open_near(config: NeighboursConfig) -> Neighbours:
     """The vectors to ask, with index and metadata; says how they are searched."""
-    memory = config.memory_gb * 1e9 if config.memory_gb is not None else _half_of_memory()
-    near = Neighbours(config.vectors, exact=config.exact, link=config.link, memory=memory)
+    near = Neighbours(
+        config.vectors, exact=config.exact, link=config.link, threads=threads_of(config), memory=memory_gb(config) * 1e9
+    )
     log.info("%s", near.said)
     return near
 
@@ -134,7 +135,3 @@ def _one_of(config: NeighboursConfig, keys: Sequence[str]) -> None:
     if len(given) != 1:
         what = f"{' and '.join(given)} are given together" if given else "nothing is asked"
         raise InputError(what, remedy=f"Add {'one' if len(keys) > 1 else ''} of {', '.join(f'{key}=' for key in keys)}")
-
-
-def _half_of_memory() -> float:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2
