@@ -1,0 +1,96 @@
+"""The best analogies of one row among all triples, exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from esm2_amp.neighbours.analogy_bounds import blocks, frame, room, shifted
+from esm2_amp.neighbours.analogy_groups import Directions, Reaches, directions, reaches, threshold
+from esm2_amp.neighbours.analogy_triples import Asked, Tables, look, scan_triples
+from esm2_amp.neighbours.best import Doubles, Floats, Indices, Masks, bound, new_best
+
+_WIDTH = 63
+_BLOCK = 1024
+_TRIED = 256
+_EXTREMES = 32
+_TOGETHER = 32
+
+
+def best_triples(
+    vectors: Floats,
+    a: int,
+    as_c: Masks,
+    k: int,
+    max_similarity: float | None,
+    sign: float,
+    advance: Callable[[int], object] | None = None,
+) -> tuple[Indices, Doubles]:
+    """(found, 3) rows (b, c, d) and (found,) scores of the k best triples, best first.
+
+    Every pair (c, d) is bounded over all b by one sum and a length in few dimensions; what passes, for each group of
+    similar directions; what passes again, for each b of the group; what is left is scored in float64.
+
+    Args:
+        vectors: (n, d), contiguous.
+        a: the row asked for.
+        as_c: (n,) which rows may be c.
+        k: how many.
+        max_similarity: of b and d.
+        sign: -1 for differences, 1 for sums.
+        advance: called with the number of rows done, n in all.
+    """
+    n = len(vectors)
+    within = frame(vectors, sign, _WIDTH)
+    asked = Asked(vectors, _lengths(vectors), a, sign, 2.0 if max_similarity is None else max_similarity, as_c)
+    lines = directions(vectors, a, sign, within)
+    points = np.concatenate([shifted(vectors, some, within).astype(np.float32) for some in blocks(n)])
+    floor = _floor(asked, lines, points, k)
+    found = reaches(points, lines, threshold(vectors, a, sign, max_similarity, within), within.squares)
+    few = (points @ within.basis).astype(np.float32)
+    tables = _tables(asked, found, room(few, within), within.scale)
+    best = new_best(k)
+    for start in range(0, n, _BLOCK):
+        left = few[start : start + _BLOCK]
+        for other in range(start, n, _BLOCK):
+            product = left @ few[other : other + _BLOCK].T
+            scan_triples(best, floor, asked, lines, tables, (start, other), product)
+        if advance is not None:
+            advance(len(left))
+    return best.ranked()
+
+
+def _lengths(vectors: Floats) -> Doubles:
+    """(n,) in float64."""
+    lengths = np.empty(len(vectors))
+    for some in blocks(len(vectors)):
+        block = vectors[some].astype(np.float64)
+        lengths[some] = np.sqrt(np.einsum("ij,ij->i", block, block))
+    return lengths
+
+
+def _tables(asked: Asked, found: Reaches, space: Floats, scale: float) -> Tables:
+    """The bounds with what may never be c or d struck out, and their maxima."""
+    found.c[~asked.as_c] = -np.inf
+    found.d[asked.a] = -np.inf
+    most_c, most_d = (table.max(axis=1, initial=-np.inf) for table in found)
+    return Tables(found.c, found.d, most_c, most_d, space, scale)
+
+
+def _floor(asked: Asked, lines: Directions, points: Floats, k: int) -> float:
+    """The k-th best score among some b, each with c and d of extreme products with its direction."""
+    best = new_best(k)
+    places = np.unique(np.linspace(0, lines.b.size - 1, min(lines.b.size, _TRIED)).astype(np.int64))
+    size = min(len(points), max(_EXTREMES, int(np.ceil(np.sqrt(2 * k / max(1, places.size))))))
+    for start in range(0, places.size, _TOGETHER):
+        some = places[start : start + _TOGETHER]
+        rows = lines.b[some]
+        along = lines.unit[some] @ points.T
+        limit = asked.highest * asked.lengths[rows][:, None] * asked.lengths
+        alike = asked.vectors[rows] @ asked.vectors.T > limit
+        as_c = np.where(asked.as_c, along, -np.inf)
+        as_d = np.where(alike, -np.inf, asked.sign * along)
+        for b, one, other in zip(rows, as_c, as_d, strict=True):
+            look(best, asked, b, np.argpartition(-one, size - 1)[:size], np.argpartition(-other, size - 1)[:size])
+    return bound(best)
