@@ -38,7 +38,7 @@ class Catalogue:
     def complete(self, prefix: str, limit: int) -> list[str]:
         return self.vectors.complete(prefix, limit)
 
-    def cards(self, rows: Sequence[int]) -> list[Card]:
+    def cards(self, rows: NDArray[np.int64] | Sequence[int]) -> list[Card]:
         return [Card(self.vectors.id(row), "", None) if row >= 0 else Card("", "", None) for row in rows]
 
     def column(self, name: str, rows: NDArray[np.int64]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +63,7 @@ def lay_out(points: NDArray[np.float32], method: str, seed: int) -> Plane:
     """
     check_method(method)
     norms = np.linalg.norm(points, axis=1, keepdims=True)
-    unit = points / np.where(norms > 0, norms, 1)
+    unit = points / np.where(norms > 0, norms, np.float32(1))
     if method == "umap" and len(unit) > _UMAP_NEIGHBOURS:
         places = np.asarray(
             _umap()(n_neighbors=_UMAP_NEIGHBOURS, metric="cosine", random_state=seed).fit_transform(unit)
@@ -75,7 +76,7 @@ def lay_out(points: NDArray[np.float32], method: str, seed: int) -> Plane:
     return Plane(_scaled(places), (first, second), note)
 
 
-def _principal(unit: NDArray[np.float32], seed: int) -> tuple[NDArray[np.float64], tuple[float, float]]:
+def _principal(unit: NDArray[np.floating[Any]], seed: int) -> tuple[NDArray[np.float64], tuple[float, float]]:
     from sklearn.decomposition import PCA
 
     places, shares = np.zeros((len(unit), 2)), np.zeros(2)
@@ -93,7 +94,7 @@ def _scaled(places: NDArray[np.float64]) -> NDArray[np.float64]:
     return (places - low) / (span if span > 0 else 1)
 
 
-def _umap():  # type: ignore[no-untyped-def]  # a class of a library without types, imported only here
+def _umap() -> Any:
     try:
         from umap import UMAP
     except ImportError as error:

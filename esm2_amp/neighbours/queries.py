@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 INDEX = "index"
 """Folder of the index, within that of the vectors."""
-METRICS = ("cosine", "ip", "l2")
-OPERATIONS = ("difference", "sum")
+Operation = Literal["difference", "sum"]
+OPERATIONS: tuple[Operation, ...] = ("difference", "sum")
 Rows = NDArray[np.int64]
 Allowed = NDArray[np.bool_] | None
 Values = NDArray[np.float32]
@@ -51,11 +51,17 @@ class Neighbours:
         exact: search without the index, even if there is one.
         link: see :class:`~esm2_amp.neighbours.catalogue.Catalogue`.
         threads: of the search through an index.
-        memory: bytes that the vectors of an analogy query may take.
+        memory: bytes that the vectors of an analogy query may take; None: as many as they are.
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str], *, exact: bool, link: str | None, threads: int, memory: float
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        exact: bool = False,
+        link: str | None = None,
+        threads: int = 1,
+        memory: float | None = None,
     ) -> None:
         self.vectors: Vectors = open_vectors(folder)
         self.names = Catalogue(self.vectors, link)
@@ -94,18 +100,26 @@ class Neighbours:
         return Asked(names, rows, self.vectors.take(rows))
 
     def similar(
-        self, asked: Asked, k: int, *, metric: str, allowed: Allowed, candidates: int | None, nprobe: int | None
+        self,
+        asked: Asked | Sequence[str],
+        k: int,
+        *,
+        metric: str,
+        allowed: Allowed = None,
+        candidates: int | None = None,
+        nprobe: int | None = None,
     ) -> Answer:
         """The k nearest stored vectors of each query, best first; a stored vector is not its own neighbour.
 
         Args:
-            asked: m queries.
+            asked: m queries, or the names of stored vectors.
             k: how many for each, or fewer where there are not so many.
             metric: cosine, ip or l2.
             allowed: (n,) which stored vectors may be found; None: all.
             candidates: how many of the index's hits are compared exactly; None: the index's own default.
             nprobe: how many lists of the index are searched; None: the index's own default.
         """
+        asked = asked if isinstance(asked, Asked) else self.named(asked)
         width = asked.vectors.shape[1]
         if width != self.vectors.dim:
             raise InputError(
@@ -126,7 +140,14 @@ class Neighbours:
         )
 
     def analogy(
-        self, names: Sequence[str], k: int, *, op: str, max_similarity: float | None, allowed: Allowed, advance: Step
+        self,
+        names: Sequence[str],
+        k: int,
+        *,
+        op: Operation,
+        max_similarity: float | None = None,
+        allowed: Allowed = None,
+        advance: Step | None = None,
     ) -> Answer:
         """Analogies of one name, of a pair, or the completion of three.
 
@@ -139,32 +160,33 @@ class Neighbours:
             op: difference or sum.
             max_similarity: drop c with cos(a, c) above it and d with cos(b, d) above it; None: none.
             allowed: (n,) which stored vectors may be found; None: all.
-            advance: told about progress.
+            advance: told how many vectors are done, all of them for each query.
         """
         from esm2_amp.neighbours.analogies import analogies_of_one, analogies_of_pair, completions
 
         given = self.names.rows_of(names)
         self._check_analogy(names, given, op)
         rows, vectors = self._matrix(allowed, given)
-        a, *others = np.searchsorted(rows, given).tolist()
-        if len(given) == 1:
+        places: list[int] = np.searchsorted(rows, given).tolist()
+        a = places[0]
+        if len(places) == 1:
             found = analogies_of_one(vectors, a, k, max_similarity, op, advance)
-        elif len(given) == 2:
+        elif len(places) == 2:
             reach = self._reach(vectors, op)
-            found = analogies_of_pair(vectors, a, *others, k, max_similarity, op, reach, advance)
+            found = analogies_of_pair(vectors, a, places[1], k, max_similarity, op, reach, advance)
         else:
-            found = completions(vectors, a, *others, k, max_similarity, op)
+            found = completions(vectors, a, places[1], places[2], k, max_similarity, op)
         four = rows[np.stack([np.full(len(found.score), a, np.int64), found.b, found.c, found.d], axis=1)]
         notes = [] if len(four) else [f"No analogy of {' and '.join(names)} was found."]
         given_each = np.full(len(four), len(given), np.int64)
         return Answer(ANALOGY, self._ids(four), four, given_each, found.score, "cosine", notes)
 
-    def closest(self, k: int, *, metric: str, allowed: Allowed, begin: Step, advance: Step) -> Answer:
+    def closest(self, k: int, *, metric: str, allowed: Allowed = None, advance: Step | None = None) -> Answer:
         """The k nearest pairs of all stored vectors, or of the allowed ones, best first; each pair once."""
         from esm2_amp.neighbours.closest_pairs import closest_pairs
 
         rows = None if allowed is None else np.flatnonzero(allowed)
-        begin(n := self.vectors.n if rows is None else len(rows))
+        n = self.vectors.n if rows is None else len(rows)
 
         def block(start: int, stop: int) -> Values:
             return self.vectors.block(start, stop) if rows is None else self.vectors.take(rows[start:stop])
@@ -186,15 +208,15 @@ class Neighbours:
 
     def _ids(self, rows: Rows) -> list[tuple[str, ...]]:
         """Ids of (r, c) rows, each looked up once."""
-        unique, places = np.unique(rows, return_inverse=True)
-        ids = self.vectors.ids(unique)
-        return [tuple(ids[place] for place in line) for line in places.reshape(rows.shape).tolist()]
+        unique = np.unique(rows).tolist()
+        ids = dict(zip(unique, self.vectors.ids(unique), strict=True))
+        return [tuple(ids[row] for row in line) for line in rows.tolist()]
 
     def _matrix(self, allowed: Allowed, given: Rows) -> tuple[Rows, Values]:
         """The vectors of an analogy query in memory, and which rows they are, ascending."""
         count = self.vectors.n if allowed is None else int(allowed.sum()) + len(given)
         need = count * self.vectors.dim * 4
-        if need > self.memory:
+        if self.memory is not None and need > self.memory:
             raise InputError(
                 f"analogies among {count:,} vectors hold {need / 1e9:,.1f} GB in memory, and {self.memory / 1e9:,.1f} "
                 "GB are allowed",
@@ -205,7 +227,7 @@ class Neighbours:
             self._held, self._reaches = (rows, self.vectors.take(rows)), {}
         return self._held
 
-    def _reach(self, vectors: Values, op: str) -> Values | None:
+    def _reach(self, vectors: Values, op: Operation) -> Values | None:
         """What makes every pair query after the first one faster; it costs as much as one or two queries."""
         from esm2_amp.neighbours.reach import nearest_distances
 
@@ -221,8 +243,8 @@ class Neighbours:
             )
         if len(given) < 2:
             return
-        a, b = self.vectors.take(given[:2])
-        if np.array_equal(a, b if op == "difference" else -b):
+        two = self.vectors.take(given[:2])
+        if np.array_equal(two[0], two[1] if op == "difference" else -two[1]):
             raise InputError(
                 f"{names[0]!r} and {names[1]!r} have {'equal' if op == 'difference' else 'opposite'} vectors: their "
                 f"{op} is zero and has no direction",

@@ -34,7 +34,7 @@ _ACTIONS = {
     "store": ("info", "verify", "merge", "prune", "export", "import"),
     "neighbours": ("ingest", "info", "index", "recall", "similar", "analogy", "closest-pairs", "map", "prompt"),
 }
-_VERBATIM = {"neighbours": ("ids", "a", "b", "c", "filter", "source", "link")}
+_VERBATIM = {"neighbours": ("ids", "a", "b", "c", "filter", "source", "link", "factory")}
 """Options whose value is text as the shell gave it, and not in Hydra's grammar: ids may look like anything."""
 _FLAGS = ("-m", "--multirun", "--resolve", *(f"--cfg={kind}" for kind in ("job", "hydra", "all")))
 """Hydra's own that are handed on."""

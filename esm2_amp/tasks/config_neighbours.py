@@ -23,7 +23,6 @@ class IngestSettings:
 class IndexSettings:
     """How an index is built and used."""
 
-    factory: str | None
     nprobe: int | None
     candidates: int | None
     samples: int
@@ -68,6 +67,7 @@ class NeighboursConfig:
     page: str | None
     link: str | None
     shown: int
+    factory: str | None
     memory_gb: float | None
     seed: int
     threads: int | None

@@ -36,7 +36,7 @@ def index(config: NeighboursConfig) -> None:
 
     at_least(threads=(config.threads, 1), seed=(config.seed, 0))
     vectors = open_vectors(config.vectors)
-    plan = make_plan(vectors.n, vectors.dim, memory_gb(config), config.index.factory)
+    plan = make_plan(vectors.n, vectors.dim, memory_gb(config), config.factory)
     show_table("The plan", ["index", ""], [list(row) for row in plan.table()], names=2)
     folder = vectors.folder / INDEX
     with progress("index", "vectors") as (begin, advance):

@@ -68,13 +68,14 @@ class Conversation:
         """Answer lines until ``quit``; how many there were, and how many could not be answered."""
         total = failed = 0
         for line in lines:
+            if not line.strip():
+                continue
+            total += 1
             try:
-                words = _words(line)
-                total += bool(words)
-                if words and words[0] in ("quit", "exit"):
+                command, *words = _words(line)
+                if command in ("quit", "exit"):
                     break
-                if words:
-                    self._answer(words[0], words[1:])
+                self._answer(command, words)
             except InputError as mistake:
                 failed += 1
                 print(f"error: {mistake}", file=sys.stderr)
@@ -115,10 +116,9 @@ class Conversation:
         if self.last is None or len(words) != 1:
             raise InputError("save takes one file name, after an answer", remedy="As: save hits.tsv")
         answer, config = self.last
-        (name,) = words
-        file = {"markdown": name} if name.endswith(".md") else {"page": name} if name.endswith(".html") else None
         config = replace(config, output=None, markdown=None, page=None)
-        config = replace(config, **(file or {"output": name}))
+        kind = {".md": "markdown", ".html": "page"}.get(Path(words[0]).suffix, "output")
+        setattr(config, kind, words[0])
         write_answer(self.near, answer, config, Outputs.of(config))
 
 
@@ -131,17 +131,17 @@ def _words(line: str) -> list[str]:
 
 def _options(words: list[str], config: NeighboursConfig) -> tuple[list[str], NeighboursConfig]:
     """Names, and the configuration with the options among the words."""
-    names, values = list[str](), dict[str, object]()
+    names, config = list[str](), replace(config)
     for word in words:
         key, equals, value = word.partition("=")
         if equals and key in _OPTIONS:
             try:
-                values[key] = _OPTIONS[key](value)
+                setattr(config, key, _OPTIONS[key](value))
             except ValueError:
                 raise InputError(f"{key} is {value!r}", remedy="Give a number.") from None
         else:
             names.append(word)
-    return names, replace(config, **values)  # type: ignore[arg-type]
+    return names, config
 
 
 def _typed(near: Neighbours) -> Iterator[str]:

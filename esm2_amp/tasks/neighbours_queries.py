@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from esm2_amp.errors import InputError
 from esm2_amp.neighbours.answers import Answer, joined
-from esm2_amp.neighbours.queries import METRICS, OPERATIONS, Asked, Neighbours
+from esm2_amp.neighbours.queries import OPERATIONS, Asked, Neighbours, Operation
+from esm2_amp.neighbours.scores import METRICS
 from esm2_amp.tasks.config_neighbours import NeighboursConfig
 from esm2_amp.tasks.console import log, progress
 from esm2_amp.tasks.neighbours_build import memory_gb, threads_of
@@ -70,7 +71,7 @@ def analogy_answer(near: Neighbours, config: NeighboursConfig, questions: Sequen
                 near.analogy(
                     names,
                     config.k,
-                    op=config.op,
+                    op=operation(config.op),
                     max_similarity=config.max_similarity,
                     allowed=allowed,
                     advance=advance,
@@ -83,7 +84,8 @@ def closest_answer(near: Neighbours, config: NeighboursConfig) -> Answer:
     """Ask."""
     with progress("closest pairs", "vectors") as (begin, advance):
         allowed = near.names.allowed(config.filter)
-        return near.closest(config.k, metric=config.metric, allowed=allowed, begin=begin, advance=advance)
+        begin(near.vectors.n if allowed is None else int(allowed.sum()))
+        return near.closest(config.k, metric=config.metric, allowed=allowed, advance=advance)
 
 
 def check_query(config: NeighboursConfig) -> None:
@@ -91,13 +93,25 @@ def check_query(config: NeighboursConfig) -> None:
     at_least(k=(config.k, 1), shown=(config.shown, 0), clusters=(config.clusters, 0), threads=(config.threads, 1))
     at_least(index__nprobe=(config.index.nprobe, 1), index__candidates=(config.index.candidates, 1))
     at_least(map__points=(config.map.points, 0))
-    for key, value, known in (("metric", config.metric, METRICS), ("op", config.op, OPERATIONS)):
-        if value not in known:
-            raise InputError(f"{key} is {value!r}", remedy=f"Use {' or '.join(known)}.")
+    operation(config.op)
+    if config.metric not in METRICS:
+        raise InputError(f"metric is {config.metric!r}", remedy=f"Use {' or '.join(METRICS)}.")
     if config.max_similarity is not None and not -1 <= config.max_similarity <= 1:
         raise InputError(f"max_similarity is {config.max_similarity}", remedy="Give a cosine, from -1 to 1.")
     if config.action == "analogy" and config.metric != "cosine":
         raise InputError(f"metric={config.metric} for analogies", remedy="Analogies are scored by cosines.")
+
+
+def operation(name: str) -> Operation:
+    """The operation of a name.
+
+    Raises:
+        InputError: there is none.
+    """
+    for known in OPERATIONS:
+        if name == known:
+            return known
+    raise InputError(f"op is {name!r}", remedy=f"Use {' or '.join(OPERATIONS)}.")
 
 
 def open_near(config: NeighboursConfig) -> Neighbours:

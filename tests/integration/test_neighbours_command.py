@@ -1,10 +1,11 @@
-"""esm2-amp neighbours, as people call it: what comes out is what brute force finds, and mistakes end with exit code 2."""
+"""esm2-amp neighbours, as people call it: what comes out is what brute force finds; mistakes end with exit code 2."""
 
 from __future__ import annotations
 
 import csv
 import io
 import itertools
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -373,8 +374,6 @@ def test_a_mistake_ends_with_one_message(name: str, near: Any, folder: Path, cli
     assert outcome.code == 2, outcome.out
     mistakes = [line for line in outcome.err.splitlines() if line.startswith("error: ")]
     assert len(mistakes) == 1
-    import re
-
     assert re.search(message, mistakes[0]), mistakes[0]
     assert "Traceback" not in outcome.err
     assert {file for file in folder.rglob("*") if not file.name.endswith("lock")} == before

@@ -16,7 +16,9 @@ import pytest
 from esm2_amp.neighbours.map import lay_out
 from esm2_amp.neighbours.page import Chart, Page, PageCell, PageRow, Point, render
 
-HOSTILE = "</script><script>document.title='owned'</script>\"'><img src=x onerror=\"document.title='owned'\">\u202e{{7*7}}"
+HOSTILE = (
+    "</script><script>document.title='owned'</script>\"'><img src=x onerror=\"document.title='owned'\">\u202e{{7*7}}"
+)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -30,7 +32,9 @@ def page(names: list[str]) -> str:
     cells = [PageCell(name, name, f"https://example.org/{quote(name, safe='')}", i) for i, name in enumerate(names[:2])]
     provenance = [("vectors", names[0])]
     return render(
-        Page(names[0], names[1], provenance, "1", ["query", "hit", "score"], [PageRow(cells, "0.9")], 0, chart, (), names)
+        Page(
+            names[0], names[1], provenance, "1", ["query", "hit", "score"], [PageRow(cells, "0.9")], 0, chart, (), names
+        )
     )
 
 
