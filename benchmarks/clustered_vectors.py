@@ -50,7 +50,7 @@ class ClusteredVectors:
 
 
 def write_shards(source: ClusteredVectors, folder: Path, shards: int, rows: int) -> None:
-    """Write ``shards`` files of ``rows`` vectors each with :func:`numpy.savez`, one array a key, keys as in the Atlas."""
+    """Write ``shards`` .npz files of ``rows`` vectors each, one array a key, with keys like those of the ESM Atlas."""
     folder.mkdir(parents=True, exist_ok=True)
     for shard in range(shards):
         file = folder / f"shard_{shard:03d}.npz"

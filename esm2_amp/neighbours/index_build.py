@@ -6,7 +6,6 @@ so on, each whole or not there; a process that was killed costs at most one part
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -20,6 +19,7 @@ import faiss
 import numpy as np
 
 from esm2_amp.errors import InputError
+from esm2_amp.features.store_lock import StoreLock
 from esm2_amp.io.atomic import atomic_path, write_json
 from esm2_amp.neighbours.index import FILE
 from esm2_amp.neighbours.index_card import CARD, IndexCard, read_card
@@ -29,7 +29,6 @@ from esm2_amp.neighbours.vectors import Vectors
 
 SETTINGS = "build.json"
 TRAINED = "trained.faiss"
-LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def build_index(
         vectors.digest, plan.rows, plan.dim, plan.factory, plan.lists, plan.training_rows, plan.transform_rows,
         part_rows, seed, faiss.__version__,
     )  # fmt: skip
-    with _locked(folder):
+    with StoreLock(folder, "this index"):
         if (folder / CARD).exists():
             card = read_card(folder)
             _same(folder / CARD, asdict(card), settings)
@@ -158,9 +157,7 @@ def _same(file: Path, found: dict[str, object], settings: _Settings) -> None:
 
 def _train(vectors: Vectors, folder: Path, settings: _Settings) -> None:
     if not (folder / TRAINED).exists():
-        index = trained_index(
-            vectors, settings.factory, settings.training_rows, settings.transform_rows, settings.seed
-        )
+        index = trained_index(vectors, settings.factory, settings.training_rows, settings.transform_rows, settings.seed)
         _write(index, folder / TRAINED)
 
 
@@ -229,19 +226,3 @@ def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     began = time.monotonic()
     yield
     seconds[name] = round(time.monotonic() - began, 3)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; the system gives it back when the process dies."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        stream = (folder / LOCK).open("w")
-    except OSError as error:
-        raise InputError(f"cannot write here ({error.strerror})", file=folder) from error
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError("another process builds an index here", file=folder, remedy="Wait for it.") from None
-        yield

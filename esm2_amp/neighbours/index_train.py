@@ -6,7 +6,7 @@ import faiss
 import numpy as np
 
 from esm2_amp.errors import InputError
-from esm2_amp.neighbours.plan import ADDED_ROWS, new_index
+from esm2_amp.neighbours.plan import ADDED_ROWS, new_index, transforms_of
 from esm2_amp.neighbours.scores import Rows, Scores
 from esm2_amp.neighbours.vectors import Vectors
 
@@ -25,9 +25,7 @@ def sample_rows(n: int, count: int, seed: int) -> Rows:
     return np.unique(np.minimum(places.astype(np.int64), n - 1))
 
 
-def trained_index(
-    vectors: Vectors, factory: str, training_rows: int, transform_rows: int, seed: int
-) -> faiss.Index:
+def trained_index(vectors: Vectors, factory: str, training_rows: int, transform_rows: int, seed: int) -> faiss.Index:
     """An index of the unit vectors, trained and empty; the same arguments give the same index.
 
     Raises:
@@ -35,9 +33,7 @@ def trained_index(
     """
     index, ivf = new_index(vectors.dim, factory)
     ivf.cp.seed, ivf.cp.min_points_per_centroid = seed, 1
-    transforms = []
-    if isinstance(index, faiss.IndexPreTransform):
-        transforms = [faiss.downcast_VectorTransform(index.chain.at(i)) for i in range(index.chain.size())]
+    transforms = transforms_of(index)
     try:
         for number, transform in enumerate(transforms):
             _train_transform(transform, vectors, sample_rows(vectors.n, transform_rows, seed), transforms[:number])

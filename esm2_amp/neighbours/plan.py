@@ -40,6 +40,7 @@ class Plan:
         lists: inverted lists; 0 without an index.
         training_rows: vectors the lists and codes are trained on.
         transform_rows: vectors the transform before them is trained on; 0 if there is none.
+        transform_bytes: memory that takes.
         code_dim: dimensions after the transform.
         vector_bytes: of the index for one vector: its code and its row number.
         fixed_bytes: of the index, whatever n: centroids of the lists and the transform.
@@ -52,6 +53,7 @@ class Plan:
     lists: int
     training_rows: int
     transform_rows: int
+    transform_bytes: int
     code_dim: int
     vector_bytes: int
     fixed_bytes: int
@@ -70,8 +72,8 @@ class Plan:
     @property
     def training_bytes(self) -> int:
         """Memory of the training set, with faiss's working copies."""
-        transform = 2 * 4 * self.transform_rows * self.dim + 12 * self.dim**2 * bool(self.transform_rows)
-        return max(transform, 2 * 4 * self.training_rows * self.code_dim) + 4 * self.training_rows * self.code_dim
+        block = 3 * 4 * min(ADDED_ROWS, self.rows) * self.dim
+        return block + max(self.transform_bytes, 3 * 4 * self.training_rows * self.code_dim)
 
     @property
     def adding_bytes(self) -> int:
@@ -153,20 +155,22 @@ def plan_of(rows: int, dim: int, memory_gb: float, factory: str) -> Plan:
     """The plan of one factory, whether it fits or not; see :func:`make_plan`."""
     memory = round(memory_gb * GB)
     if factory == EXACT:
-        return Plan(rows, dim, EXACT, 0, 0, 0, dim, 0, 0, memory)
+        return Plan(rows, dim, EXACT, 0, 0, 0, 0, dim, 0, 0, memory)
     factory = factory.replace("IVF*", f"IVF{lists_for(rows)}")
     index, ivf = new_index(dim, factory)
-    transformed = isinstance(index, faiss.IndexPreTransform)
+    transforms = transforms_of(index)
+    training = min(rows, _TRANSFORM_ROWS) if transforms else 0
     return Plan(
         rows,
         dim,
         factory,
         lists=ivf.nlist,
         training_rows=min(rows, _PER_LIST * ivf.nlist),
-        transform_rows=min(rows, _TRANSFORM_ROWS) if transformed else 0,
+        transform_rows=training,
+        transform_bytes=max((_transform_bytes(transform, training) for transform in transforms), default=0),
         code_dim=ivf.d,
         vector_bytes=ivf.code_size + _ID_BYTES,
-        fixed_bytes=4 * ivf.nlist * ivf.d + (4 * dim * ivf.d if transformed else 0),
+        fixed_bytes=4 * ivf.nlist * ivf.d + sum(4 * t.d_in * t.d_out for t in transforms),
         memory_bytes=memory,
     )
 
@@ -194,6 +198,19 @@ def new_index(dim: int, factory: str) -> tuple[faiss.Index, faiss.IndexIVF]:
     return index, faiss.downcast_index(ivf)
 
 
+def transforms_of(index: faiss.Index) -> list[faiss.VectorTransform]:
+    """The transforms before an index, in their order; they live as long as it does."""
+    if not isinstance(index, faiss.IndexPreTransform):
+        return []
+    return [faiss.downcast_VectorTransform(index.chain.at(number)) for number in range(index.chain.size())]
+
+
+def _transform_bytes(transform: faiss.VectorTransform, rows: int) -> int:
+    if isinstance(transform, faiss.PCAMatrix):
+        return 40 * transform.d_in**2  # sums over blocks, then eigenvectors; all in float64
+    return 3 * 4 * rows * transform.d_in
+
+
 def in_gb(size: int) -> str:
     """Bytes for people: ``16.5 GB``."""
     return f"{size / GB:.3g} GB" if size < 999 * GB else f"{size / GB / 1000:.3g} TB"
@@ -208,7 +225,9 @@ def _too_large(plan: Plan) -> InputError:
     others = [p for p in choices(plan.rows, plan.dim, plan.memory_bytes / GB) if p.vector_bytes != plan.vector_bytes]
     fitting = next((other for other in others if other.fits), None)
     needed = f"{plan.factory} needs {in_gb(plan.peak_bytes)} of memory ({plan.vector_bytes} bytes a vector)"
-    remedy = f"Give memory_gb={math.ceil(plan.peak_bytes / GB * 10) / 10:g} or more, or split the vectors over machines."
+    remedy = (
+        f"Give memory_gb={math.ceil(plan.peak_bytes / GB * 10) / 10:g} or more, or split the vectors over machines."
+    )
     if fitting is not None:
         remedy = f"{fitting.factory} would fit ({in_gb(fitting.peak_bytes)}); or give more memory_gb."
     return InputError(f"{needed}, and memory_gb allows {in_gb(plan.memory_bytes)}", remedy=remedy)

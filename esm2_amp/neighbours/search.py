@@ -88,9 +88,7 @@ def _selected(allowed: NDArray[np.bool_], n: int) -> Rows:
     return np.flatnonzero(allowed)
 
 
-def _scored(
-    vectors: Vectors, named: Rows, queries: Scores, k: int, metric: str, exclude: Rows | None
-) -> Best:
+def _scored(vectors: Vectors, named: Rows, queries: Scores, k: int, metric: str, exclude: Rows | None) -> Best:
     """The candidates (m, c) in exact order."""
     best = Best(len(queries), k)
     for query, candidates in enumerate(named):
