@@ -94,8 +94,6 @@ def write_ids(source: VectorSource, folder: Path, duplicates: str) -> Repeats:
     """
     work = folder / PROGRESS
     table = write_strings(work / IDS, _checked(source))
-    if not len(table):
-        raise InputError("it holds no vector", file=source.name, remedy="Name another source.")
     again = table.repeats()
     if duplicates == "error" and again.any():
         raise _twice(source, table, again)
@@ -129,6 +127,8 @@ def _checked(source: VectorSource) -> Iterator[Sequence[str]]:
             raise InputError(what, file=source.place(position + at), remedy="Ids are text on one line: rename it.")
         yield batch
         position += len(batch)
+    if not position or not source.dim:
+        raise InputError("it holds no vector, or none with a value", file=source.name, remedy="Name another source.")
 
 
 def _note(table: StringTable, again: NDArray[np.bool_], duplicates: str) -> NDArray[np.void]:

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from esm2_amp.neighbours.readers.zip_directory import DEFLATED, Directory, count
 
 _LOCAL = 30
 _LONGEST_HEADER = 1 << 16
-_BAD_HEADER = (ValueError, SyntaxError, TypeError, KeyError, EOFError, RecursionError, MemoryError)
+_BAD_HEADER = (ValueError, SyntaxError, TypeError, KeyError, EOFError, RecursionError, MemoryError, TokenError)
 _SUFFIX = ".npy"
 
 

@@ -87,7 +87,9 @@ def _opened_as(form: str, name: str, files: Sequence[Path], options: SourceOptio
 def _files(name: str, form: str | None) -> list[Path]:
     """The files a name stands for, sorted; the folder itself where it is a feature store."""
     path = Path(name)
-    if path.is_file() or (path.is_dir() and (form == "store" or (path / "manifest.json").exists())):
+    if form == "store":
+        return [path]
+    if path.is_file() or (path.is_dir() and form is None and (path / "manifest.json").exists()):
         return [path]
     if path.is_dir():
         kinds = {kind: sorted({file for pattern in _MANY[kind] for file in path.glob(pattern)}) for kind in _MANY}
