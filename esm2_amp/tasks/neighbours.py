@@ -11,7 +11,7 @@ from esm2_amp.errors import InputError
 from esm2_amp.neighbours.answer_page import map_page
 from esm2_amp.tasks.config_neighbours import NeighboursConfig
 from esm2_amp.tasks.console import say, show_table, start_logging
-from esm2_amp.tasks.neighbours_build import index, ingest_vectors, recall
+from esm2_amp.tasks.neighbours_build import build, ingest_vectors, recall
 from esm2_amp.tasks.neighbours_output import Outputs, map_options, provenance, write_page
 from esm2_amp.tasks.neighbours_prompt import prompt
 from esm2_amp.tasks.neighbours_queries import analogy, check_query, closest_pairs, open_near, similar
@@ -25,7 +25,7 @@ def run(cfg: DictConfig) -> None:
     actions: dict[str, Callable[[NeighboursConfig], None]] = {
         "ingest": ingest_vectors,
         "info": _info,
-        "index": index,
+        "index": build,
         "recall": recall,
         "similar": similar,
         "analogy": analogy,
