@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esm2_amp.neighbours.answers import ANALOGY, SIMILAR, Answer
+from esm2_amp.neighbours.catalogue import Card
 from esm2_amp.neighbours.map import lay_out, sample_rows
 from esm2_amp.neighbours.markdown import Cell, escaped, table
 from esm2_amp.neighbours.page import ROWS_SHOWN, Chart, Page, PageCell, PageFigure, PageRow, Point
@@ -68,10 +69,8 @@ def answer_page(
     """
     kinds = _kinds(answer)
     drawn = _draw(near, options, kinds, answer)
-    rows = [
-        PageRow([_cell(near, answer, drawn, i, column) for column in range(len(answer.names[i]))], score(answer, i))
-        for i in range(min(len(answer), ROWS_SHOWN))
-    ]
+    cards = _cards(near, answer, min(len(answer), ROWS_SHOWN))
+    rows = [PageRow(_cells(answer, drawn, i, known), score(answer, i)) for i, known in enumerate(cards)]
     return Page(
         title=title_of(answer),
         subtitle=_subtitle(near, answer),
@@ -96,11 +95,10 @@ def map_page(near: Neighbours, options: MapOptions, provenance: Sequence[tuple[s
 
 def answer_markdown(near: Neighbours, answer: Answer) -> str:
     """The answer as a Markdown document: a heading, remarks, and a table whose names are links."""
-    about = near.names.has_metadata
+    about = near.names.describes
     columns = [*answer.columns[:-1], *(["about"] if about else []), answer.columns[-1]]
     lines = []
-    for i, names in enumerate(answer.names):
-        cards = near.names.cards(answer.rows[i])
+    for i, (names, cards) in enumerate(zip(answer.names, _cards(near, answer, len(answer)), strict=True)):
         cells = [Cell(name, card.url) for name, card in zip(names, cards, strict=True)]
         lines.append([*cells, *([Cell(cards[-1].about)] if about else []), Cell(score(answer, i))])
     notes = "".join(f"{escaped(note)}\n\n" for note in answer.notes)
@@ -127,11 +125,19 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_TITLED]) + more if names else "nothing"
 
 
-def _cell(near: Neighbours, answer: Answer, drawn: _Drawn, row: int, column: int) -> PageCell:
-    name, stored = answer.names[row][column], int(answer.rows[row, column])
-    point = drawn.of_row.get(stored, drawn.of_name.get(name) if stored < 0 else None)
-    (card,) = near.names.cards([stored])
-    return PageCell(name, card.about, card.url, point)
+def _cards(near: Neighbours, answer: Answer, count: int) -> list[list[Card]]:
+    """What is known of every name in the first rows."""
+    width = len(answer.columns) - 1
+    cards = near.names.cards(answer.rows[:count].ravel())
+    return [cards[i : i + width] for i in range(0, len(cards), width)]
+
+
+def _cells(answer: Answer, drawn: _Drawn, row: int, cards: Sequence[Card]) -> list[PageCell]:
+    cells = []
+    for name, stored, card in zip(answer.names[row], answer.rows[row].tolist(), cards, strict=True):
+        point = drawn.of_row.get(stored) if stored >= 0 else drawn.of_name.get(name)
+        cells.append(PageCell(name, card.about, card.url, point))
+    return cells
 
 
 def _kinds(answer: Answer) -> dict[int, str]:

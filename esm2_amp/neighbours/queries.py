@@ -132,9 +132,11 @@ class Neighbours:
         found = np.stack([asked.rows[query], rows[query, place]], axis=1)
         ids = self.vectors.ids(found[:, 1])
         names = [(asked.names[i], hit) for i, hit in zip(query.tolist(), ids, strict=True)]
+        stored = np.flatnonzero(asked.rows >= 0)
         lonely = np.flatnonzero((rows < 0).all(axis=1)).tolist()
         outside = {asked.names[i]: asked.vectors[i] for i in np.flatnonzero(asked.rows < 0).tolist()}
-        notes = [f"Nothing is similar to {asked.names[i]}: {self._why(asked.vectors[i], metric)}" for i in lonely]
+        notes = self.names.translations([asked.names[i] for i in stored.tolist()], asked.rows[stored])
+        notes += [f"Nothing is similar to {asked.names[i]}: {self._why(asked.vectors[i], metric)}" for i in lonely]
         return Answer(
             SIMILAR, names, found, np.ones(len(names), np.int64), scores[query, place], metric, notes, outside
         )
@@ -164,6 +166,8 @@ class Neighbours:
         """
         from esm2_amp.neighbours.analogies import analogies_of_one, analogies_of_pair, completions
 
+        if not 1 <= len(names) <= 3:
+            raise InputError(f"{len(names)} names are given", remedy="An analogy is of one name, of two, or of three.")
         given = self.names.rows_of(names)
         self._check_analogy(names, given, op)
         rows, vectors = self._matrix(allowed, given)
@@ -177,7 +181,9 @@ class Neighbours:
         else:
             found = completions(vectors, a, places[1], places[2], k, max_similarity, op)
         four = rows[np.stack([np.full(len(found.score), a, np.int64), found.b, found.c, found.d], axis=1)]
-        notes = [] if len(four) else [f"No analogy of {' and '.join(names)} was found."]
+        notes = self.names.translations(names, given)
+        if not len(four):
+            notes.append(f"No analogy of {' and '.join(names)} was found.")
         given_each = np.full(len(four), len(given), np.int64)
         return Answer(ANALOGY, self._ids(four), four, given_each, found.score, "cosine", notes)
 

@@ -17,6 +17,7 @@ class IngestSettings:
     key: str | None
     ids: str | None
     duplicates: str
+    id_column: str | None
 
 
 @dataclass

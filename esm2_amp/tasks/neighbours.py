@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from omegaconf import DictConfig
 
 from esm2_amp import __version__
 from esm2_amp.errors import InputError
+from esm2_amp.features.identity import EncoderIdentity
 from esm2_amp.neighbours.answer_page import map_page
 from esm2_amp.tasks.config_neighbours import NeighboursConfig
 from esm2_amp.tasks.console import say, show_table, start_logging
@@ -41,20 +43,31 @@ def run(cfg: DictConfig) -> None:
 def _info(config: NeighboursConfig) -> None:
     near = open_near(config)
     vectors, manifest = near.vectors, near.vectors.manifest
-    source = manifest.source
+    source, metadata = manifest.source, near.names.metadata
     rows = [
         ["vectors", f"{vectors.n:,}"],
         ["dimensions", f"{vectors.dim:,}"],
         ["bytes", f"{vectors.n * vectors.dim * 2:,}"],
         ["zero vectors", f"{manifest.zeros:,}"],
         ["from", f"{source['form']} {source['name']}"],
-        *([["encoder", f"{source['encoder']['name']}, tokens {', '.join(source['tokens'])}"]] * ("encoder" in source)),
+        *_encoder(source),
         ["repeated ids", f"{manifest.repeated:,} left out, {manifest.differing:,} of them other vectors"],
+        [
+            "metadata",
+            "none" if metadata is None else f"{', '.join(metadata.columns)}; of {len(metadata.rows):,} vectors",
+        ],
         ["searched", near.said],
         ["digest", vectors.digest],
         ["first ids", ", ".join(vectors.ids(range(min(3, vectors.n))))],
     ]
     show_table(str(vectors.folder), ["folder of vectors", ""], rows, names=2)
+
+
+def _encoder(source: Mapping[str, Any]) -> list[list[str]]:
+    """Who made features of a store."""
+    if "encoder" not in source:
+        return []
+    return [["encoder", str(EncoderIdentity(**source["encoder"]))], ["tokens", ", ".join(source["tokens"])]]
 
 
 def _map(config: NeighboursConfig) -> None:

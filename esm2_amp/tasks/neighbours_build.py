@@ -9,9 +9,12 @@ from pathlib import Path
 from esm2_amp import __version__
 from esm2_amp.errors import InputError
 from esm2_amp.io.atomic import atomic_text
+from esm2_amp.neighbours.ingest import IngestReport, ingest_source
 from esm2_amp.neighbours.queries import INDEX, Neighbours
+from esm2_amp.neighbours.readers.recognise import SourceOptions, open_source
+from esm2_amp.neighbours.vectors import open_vectors
 from esm2_amp.tasks.config_neighbours import NeighboursConfig
-from esm2_amp.tasks.console import progress, say, show_table
+from esm2_amp.tasks.console import log, progress, say, show_table
 from esm2_amp.tasks.options import at_least, several
 
 _CANDIDATES = (50, 100, 200, 400)
@@ -20,25 +23,51 @@ _CANDIDATES = (50, 100, 200, 400)
 
 def ingest_vectors(config: NeighboursConfig) -> None:
     """Vectors of a source, and metadata, into a folder."""
-    from esm2_amp.neighbours.ingest import ingest_source
-    from esm2_amp.neighbours.readers.recognise import SourceOptions, open_source
-
-    if config.source is None:
+    if config.source is None and config.metadata is None:
         raise InputError("source is not given", remedy="Add source=FOLDER_OR_FILE.")
-    settings = config.ingest
-    tokens = tuple(several(settings.token)) or (("mean",) if (Path(config.source) / "manifest.json").exists() else ())
-    source = open_source(config.source, SourceOptions(settings.form, tokens, settings.ids, settings.key))
-    with progress("ingest", "vectors") as (begin, advance):
-        report = ingest_source(source, Path(config.vectors), settings.duplicates, begin, advance)
-    vectors = report.vectors
+    if config.source is not None:
+        settings = config.ingest
+        tokens = tuple(several(settings.token)) or (
+            ("mean",) if (Path(config.source) / "manifest.json").exists() else ()
+        )
+        source = open_source(config.source, SourceOptions(settings.form, tokens, settings.ids, settings.key))
+        with progress("ingest", "vectors") as (begin, advance):
+            report = ingest_source(source, Path(config.vectors), settings.duplicates, begin, advance)
+        _tell(config, report)
+    if config.metadata is not None:
+        _attach(config, config.metadata)
+
+
+def _tell(config: NeighboursConfig, report: IngestReport) -> None:
+    vectors, manifest = report.vectors, report.vectors.manifest
+    if report.finished_before:
+        say("All was there already.")
+    elif report.resumed_at:
+        say(f"Went on after {report.resumed_at:,} vectors that were there already.")
     say(f"{vectors.n:,} vectors of {vectors.dim} dimensions are in {config.vectors}")
+    if manifest.repeated:
+        say(
+            f"{manifest.repeated:,} more came under an id of these and were left out, {manifest.differing:,} different."
+        )
+    if manifest.zeros:
+        say(f"{manifest.zeros:,} are zero vectors, which have no cosine and are never found by it.")
+
+
+def _attach(config: NeighboursConfig, file: str) -> None:
+    from esm2_amp.neighbours.metadata_table import attach_metadata
+
+    found = attach_metadata(open_vectors(config.vectors), file, config.ingest.id_column)
+    say(f"Metadata: {found.rows:,} rows, {found.described:,} of the vectors are described.")
+    if found.unknown:
+        log.warning("%d rows are of no vector, first %r.", found.rows - found.described, found.unknown[0])
+    if found.left_out:
+        log.warning("Columns not kept: %s.", ", ".join(map(repr, found.left_out)))
 
 
 def build(config: NeighboursConfig) -> None:
     """Print the plan of an index, then build it; a killed build goes on where it was."""
     from esm2_amp.neighbours.index_build import build_index
     from esm2_amp.neighbours.plan import EXACT, PART_ROWS, make_plan
-    from esm2_amp.neighbours.vectors import open_vectors
 
     at_least(threads=(config.threads, 1), seed=(config.seed, 0))
     vectors = open_vectors(config.vectors)

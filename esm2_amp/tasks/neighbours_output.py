@@ -55,14 +55,13 @@ class Outputs:
 
 def show_answer(near: Neighbours, answer: Answer, limit: int) -> None:
     """Print the first rows as a table, and the remarks."""
-    about = near.names.has_metadata
+    about = near.names.describes
     columns = [*answer.columns[:-1], *(["about"] if about else []), answer.columns[-1]]
-    rows = []
-    for i, names in enumerate(answer.names[:limit]):
-        said = [near.names.cards(answer.rows[i, -1:])[0].about] if about else []
-        rows.append([*map(shown, (*names, *said)), score(answer, i)])
+    rows, cards = [], near.names.cards(answer.rows[:limit, -1])
+    for i, (names, card) in enumerate(zip(answer.names[:limit], cards, strict=True)):
+        rows.append([*map(shown, (*names, *([card.about] if about else []))), score(answer, i)])
     for note in answer.notes:
-        log.warning("%s", shown(note))
+        log.info("%s", shown(note))
     if rows:
         show_table(shown(title_of(answer)), columns, rows, names=len(columns) - 1)
     if len(answer) > limit:
