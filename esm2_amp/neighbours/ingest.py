@@ -94,6 +94,8 @@ def ingest_source(source: VectorSource, folder: Path, duplicates: str, begin: St
     check_free(folder)
     plan = wanted_plan(source, duplicates)
     with StoreLock(folder, "these vectors"):
+        for half_written in folder.glob(f".{NAME}.*"):
+            shutil.rmtree(half_written)
         if (folder / NAME).exists():
             found = read_vector_manifest(folder)
             check_same(folder, {**found.source, "duplicates": found.duplicates}, plan)

@@ -38,8 +38,8 @@ class StringTable:
 
     def __init__(self, text: Bytes, starts: Rows, order: Rows) -> None:
         # plain views: every index into a memmap costs a new memmap
-        self._text, self.starts, self.order = (array.view(np.ndarray) for array in (text, starts, order))
-        self._view = self._text.data
+        self.text, self.starts, self.order = (array.view(np.ndarray) for array in (text, starts, order))
+        self._view = self.text.data
 
     @classmethod
     def of(cls, strings: Iterable[str]) -> StringTable:
@@ -80,7 +80,7 @@ class StringTable:
         found = np.full(len(wanted), -1, np.int64)
         inside = np.flatnonzero(place < len(self))
         rows = np.asarray(self.order[place[inside]], np.int64)
-        same = _compare(self._text, self.starts, rows, text, starts, inside) == 0
+        same = _compare(self.text, self.starts, rows, text, starts, inside) == 0
         found[inside[same]] = rows[same]
         return found
 
@@ -90,7 +90,7 @@ class StringTable:
         for at in range(1, len(self), _BLOCK):
             mine = self.order[at : at + _BLOCK]
             before = self.order[at - 1 : at - 1 + len(mine)]
-            same[at : at + _BLOCK] = _compare(self._text, self.starts, mine, self._text, self.starts, before) == 0
+            same[at : at + _BLOCK] = _compare(self.text, self.starts, mine, self.text, self.starts, before) == 0
         return same
 
     def with_prefix(self, prefix: str) -> tuple[int, int]:
@@ -114,7 +114,7 @@ class StringTable:
         low, high = np.zeros(len(starts) - 1, np.int64), np.full(len(starts) - 1, len(self), np.int64)
         while len(open_ := np.flatnonzero(low < high)):
             middle = (low[open_] + high[open_]) // 2
-            less = _compare(self._text, self.starts, self.order[middle], text, starts, open_) < 0
+            less = _compare(self.text, self.starts, self.order[middle], text, starts, open_) < 0
             low[open_[less]], high[open_[~less]] = middle[less] + 1, middle[~less]
         return low
 

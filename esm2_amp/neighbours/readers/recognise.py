@@ -38,9 +38,9 @@ _FIRST_BYTES = {b"PK\x03\x04": "npz", b"PK\x05\x06": "npz", b"\x93NUMPY": "npy",
 class SourceOptions:
     """How to read a source.
 
-    ``form`` is one of :data:`FORMS`, None: by the look of it. ``tokens`` of a feature store, concatenated. ``ids``: for
-    a feature store "all" (the default) or "first", for .npy the file of ids, else the column or dataset of ids.
-    ``key`` is the column or dataset of vectors, for .h5ad "X", "layers/NAME" or "obsm/NAME".
+    ``form`` is one of :data:`FORMS`, None: by the look of it. ``tokens`` of a feature store, concatenated; none: the
+    mean. ``ids``: for a feature store "all" (the default) or "first", for .npy the file of ids, else the column or
+    dataset of ids. ``key`` is the column or dataset of vectors, for .h5ad "X", "layers/NAME" or "obsm/NAME".
     """
 
     form: str | None

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from esm2_amp.errors import InputError
 from esm2_amp.features.store import FeatureStore
-from esm2_amp.layout import STORED_TOKENS
+from esm2_amp.layout import MEAN, STORED_TOKENS
 from esm2_amp.neighbours.readers.source import BATCH_IDS, Block, rows_of_block
 
 ALL_IDS, FIRST_ID = "all", "first"
@@ -27,7 +27,7 @@ class StoreSource:
 
     Args:
         name: the store's folder.
-        tokens: what a vector is made of, concatenated.
+        tokens: what a vector is made of, concatenated; none: the mean.
         ids: "all" or "first".
 
     Raises:
@@ -37,13 +37,11 @@ class StoreSource:
     form = "store"
 
     def __init__(self, name: str, tokens: Sequence[str], ids: str) -> None:
-        self.name, self._store = name, FeatureStore(name)
+        self.name, self._store, tokens = name, FeatureStore(name), tokens or MEAN.names
         for token in tokens:
             if token not in STORED_TOKENS or list(tokens).count(token) > 1:
                 what = "unknown" if token not in STORED_TOKENS else "there twice"
                 raise InputError(f"token {token!r} is {what}", remedy=f"The tokens are {', '.join(STORED_TOKENS)}.")
-        if not tokens:
-            raise InputError("no token is given", remedy="Say token=mean, or several with token=[cls,mean].")
         if ids not in (ALL_IDS, FIRST_ID):
             raise InputError(f"ids is {ids!r}", remedy="For a feature store, use all or first.")
         self._tokens = [STORED_TOKENS.index(token) for token in tokens]
