@@ -25,6 +25,7 @@ class Answer:
         scores: (len(names),).
         metric: of the scores.
         notes: what there is to say about it, as that a query found nothing.
+        clusters: (len(names),) the cluster of each analogy, where clusters were asked for.
         outside: vectors (d,) of queries that are none of the stored ones, by name.
     """
 
@@ -35,6 +36,7 @@ class Answer:
     scores: NDArray[np.float64]
     metric: str
     notes: Sequence[str] = ()
+    clusters: NDArray[np.int64] | None = None
     outside: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -52,5 +54,6 @@ def joined(answers: Sequence[Answer]) -> Answer:
         np.concatenate([answer.scores for answer in answers]),
         first.metric,
         [note for answer in answers for note in answer.notes],
+        None,
         {name: vector for answer in answers for name, vector in answer.outside.items()},
     )

@@ -138,7 +138,7 @@ class Neighbours:
         notes = self.names.translations([asked.names[i] for i in stored.tolist()], asked.rows[stored])
         notes += [f"Nothing is similar to {asked.names[i]}: {self._why(asked.vectors[i], metric)}" for i in lonely]
         return Answer(
-            SIMILAR, names, found, np.ones(len(names), np.int64), scores[query, place], metric, notes, outside
+            SIMILAR, names, found, np.ones(len(names), np.int64), scores[query, place], metric, notes, None, outside
         )
 
     def analogy(
@@ -261,3 +261,15 @@ class Neighbours:
         if metric == "cosine" and not vector.any():
             return "its vector is zero, and has no cosine."
         return "no other vector is allowed."
+
+
+def operation(name: str) -> Operation:
+    """The operation of a name.
+
+    Raises:
+        InputError: there is none.
+    """
+    for known in OPERATIONS:
+        if name == known:
+            return known
+    raise InputError(f"op is {name!r}", remedy=f"Use {' or '.join(OPERATIONS)}.")

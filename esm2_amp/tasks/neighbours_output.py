@@ -14,7 +14,7 @@ from esm2_amp.neighbours.answers import Answer
 from esm2_amp.neighbours.map import check_method
 from esm2_amp.neighbours.markdown import shown
 from esm2_amp.neighbours.page import Page, PageFigure, render
-from esm2_amp.neighbours.queries import Neighbours
+from esm2_amp.neighbours.queries import Neighbours, operation
 from esm2_amp.tasks.config_neighbours import NeighboursConfig
 from esm2_amp.tasks.console import log, say, show_table
 from esm2_amp.tasks.output_files import TABLES, output_file
@@ -70,6 +70,12 @@ def show_answer(near: Neighbours, answer: Answer, limit: int) -> None:
 
 def write_answer(near: Neighbours, answer: Answer, config: NeighboursConfig, outputs: Outputs) -> None:
     """Write the files that were asked for."""
+    figures = []
+    if config.clusters and config.action == "analogy":
+        from esm2_amp.neighbours.answer_clusters import clustered
+
+        answer, figure = clustered(near, answer, operation(config.op), config.clusters, config.seed)
+        figures = [] if figure is None else [figure]
     if outputs.table is not None:
         _write_table(outputs.table, answer)
     if outputs.markdown is not None:
@@ -77,7 +83,7 @@ def write_answer(near: Neighbours, answer: Answer, config: NeighboursConfig, out
             stream.write(answer_markdown(near, answer))
     if outputs.page is not None:
         options = map_options(config)
-        write_page(outputs.page, answer_page(near, answer, options, [], provenance(near, config), __version__))
+        write_page(outputs.page, answer_page(near, answer, options, figures, provenance(near, config), __version__))
     if written := [str(file) for file in (outputs.table, outputs.markdown, outputs.page) if file is not None]:
         say(f"{len(answer):,} rows written to {', '.join(written)}")
 
@@ -97,9 +103,10 @@ def _write_table(file: Path, answer: Answer) -> None:
     delimiter = "," if ".csv" in file.suffixes else "\t"
     with atomic_text(file) as stream:
         writer = csv.writer(stream, delimiter=delimiter, lineterminator="\n")
-        writer.writerow(answer.columns)
-        for names, value in zip(answer.names, answer.scores.tolist(), strict=True):
-            writer.writerow((*names, f"{value:.8g}"))
+        clusters = [()] * len(answer) if answer.clusters is None else [(number,) for number in answer.clusters.tolist()]
+        writer.writerow([*answer.columns, *(["cluster"] if answer.clusters is not None else [])])
+        for names, value, cluster in zip(answer.names, answer.scores.tolist(), clusters, strict=True):
+            writer.writerow((*names, f"{value:.8g}", *cluster))
 
 
 def provenance(near: Neighbours, config: NeighboursConfig) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from esm2_amp.errors import InputError
 from esm2_amp.neighbours.answers import Answer, joined
-from esm2_amp.neighbours.queries import OPERATIONS, Asked, Neighbours, Operation
+from esm2_amp.neighbours.queries import Asked, Neighbours, operation
 from esm2_amp.neighbours.scores import METRICS
 from esm2_amp.tasks.config_neighbours import NeighboursConfig
 from esm2_amp.tasks.console import log, progress
@@ -100,18 +100,6 @@ def check_query(config: NeighboursConfig) -> None:
         raise InputError(f"max_similarity is {config.max_similarity}", remedy="Give a cosine, from -1 to 1.")
     if config.action == "analogy" and config.metric != "cosine":
         raise InputError(f"metric={config.metric} for analogies", remedy="Analogies are scored by cosines.")
-
-
-def operation(name: str) -> Operation:
-    """The operation of a name.
-
-    Raises:
-        InputError: there is none.
-    """
-    for known in OPERATIONS:
-        if name == known:
-            return known
-    raise InputError(f"op is {name!r}", remedy=f"Use {' or '.join(OPERATIONS)}.")
 
 
 def open_near(config: NeighboursConfig) -> Neighbours:

@@ -288,8 +288,11 @@ def test_all_outputs_of_all_queries(near: Any, folder: Path) -> None:
 
 
 def test_clusters_of_analogies_are_drawn(near: Any, folder: Path) -> None:
-    done(near("analogy", "a=P01", "b=P02", "k=30", "clusters=3", "page=c.html"))
-    assert "clusters" in (folder / "c.html").read_text(encoding="utf-8").lower()
+    done(near("analogy", "a=P01", "b=P02", "k=30", "clusters=3", "page=c.html", "output=c.tsv"))
+    assert "cluster 2" in (folder / "c.html").read_text(encoding="utf-8")
+    head, rows = table(folder / "c.tsv")
+    assert head == ("a", "b", "c", "d", "score", "cluster")
+    assert {row[5] for row in rows} == {"0", "1", "2"}
 
 
 def test_an_index_is_found_by_itself(near: Any, folder: Path, cli: Any) -> None:
