@@ -1,8 +1,8 @@
 """Analogies between rows of a matrix of embeddings, exactly: the k best of all pairs, or of all triples.
 
-The score of A : B :: C : D is the cosine of A - B and C - D, of the vectors as they are (not brought to length 1), or of
-A + B and C + D. a, b, c and d are four different rows; where A - B or C - D (A + B, C + D) is zero there is no cosine
-and no analogy. Thresholds are applied before ranking, so k analogies are returned wherever k exist. Scores are computed
+The score of A : B :: C : D is the cosine of A - B and C - D, or of A + B and C + D, of the vectors as they are (not
+brought to length 1). a, b, c and d are four different rows; where A - B or C - D (A + B, C + D) is zero there is no
+cosine and no analogy. Thresholds are applied before ranking, so k analogies are returned wherever k exist. Scores are computed
 in float64 from the vectors given; of equal scores the smaller rows come first. Memory is that of the vectors and of a
 block of products, not of the n² pairs.
 """

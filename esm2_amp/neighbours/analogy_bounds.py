@@ -3,7 +3,7 @@
 The score of (c, d) for the unit direction q is S = num / |v| with v = x_c - x_d (or x_c + x_d) and num = q.v. For any
 orthonormal directions e_1 .. e_m, |v|² is at least the sum of (e_i.v)², so S is at most num over its root: a matrix
 product of width m instead of d bounds all scores, and only what passes is scored in float64. The directions are the
-leading principal ones, which hold most of |v|², and the part of q outside them, so that num itself is always in the sum.
+leading principal ones, which hold most of |v|², and the part of q outside them, so num itself is always in the sum.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Bounds for one-row analogies: the largest products of each vector with a group of directions.
 
-With u_b the unit direction of A - B (A + B) and s_cb = u_b.x_c, the score of (b, c, d) is (s_cb -+ s_db) / |x_c -+ x_d|.
-For all b of a group it is at most (max s_cb + max -+s_db) / |x_c -+ x_d|, the second maximum over the b that the
-threshold on cos(b, d) allows for d: one table of n x groups for each of the two bounds a pair and a group in one sum.
+With u_b the unit direction of A - B (A + B) and s_cb = u_b.x_c, the score of (b, c, d) is
+(s_cb -+ s_db) / |x_c -+ x_d|. For all b of a group it is at most (max s_cb + max -+s_db) / |x_c -+ x_d|, the second maximum over the b that the
+threshold on cos(b, d) allows for d. With a table of n x groups for each maximum, one sum bounds a pair and a group.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ _SIZE = 32
 _GROUPS = 512
 _ROUNDS = 4
 _ROWS = 2048
-_TOGETHER = 16  # groups of a matrix product
+GROUPS_TOGETHER = 16
+"""Neighbouring groups that share a wider bound, and a matrix product."""
 _EVERYTHING = 2.0  # a threshold that no cosine is above
 
 
@@ -123,8 +124,8 @@ def reaches(points: Floats, asked: Directions, allowed: Threshold, squares: Doub
     spare = (np.sqrt(squares) * (points.shape[1] + 32) * UNIT + 1e-15).astype(np.float32)
     for start in range(0, n, _ROWS):
         some = points[start : start + _ROWS]
-        for first in range(0, groups, _TOGETHER):
-            last = min(first + _TOGETHER, groups)
+        for first in range(0, groups, GROUPS_TOGETHER):
+            last = min(first + GROUPS_TOGETHER, groups)
             product = asked.unit[asked.starts[first] : asked.starts[last]] @ some.T
             for group in range(first, last):
                 _reach(found, product, asked, allowed, spare, start, group, int(asked.starts[first]))
@@ -132,17 +133,27 @@ def reaches(points: Floats, asked: Directions, allowed: Threshold, squares: Doub
 
 
 def _grouped(points: Floats, size: int) -> tuple[Indices, Indices]:
-    """An order that puts similar points side by side, and where groups of at most ``size`` begin."""
+    """An order that puts similar points side by side, and where groups of at most ``size`` begin.
+
+    Neighbouring groups are similar too: the centres of clusters are clustered once more.
+    """
     if len(points) == 0:
         return np.zeros(0, np.int64), np.zeros(1, np.int64)
-    clusters = -(-len(points) // size)
-    means = faiss.Kmeans(points.shape[1], clusters, niter=_ROUNDS, seed=0, min_points_per_centroid=1)
+    label, centres = _clusters(points, -(-len(points) // size))
+    wide, _ = _clusters(centres, -(-len(centres) // GROUPS_TOGETHER))
+    order = np.lexsort((label, wide[label]))
+    begins = np.flatnonzero(np.diff(label[order], prepend=-1))
+    ends = [*begins[1:], len(points)]
+    starts = [np.arange(begin, end, size) for begin, end in zip(begins, ends, strict=True)]
+    return order, np.concatenate([*starts, [len(points)]]).astype(np.int64)
+
+
+def _clusters(points: Floats, count: int) -> tuple[Indices, Floats]:
+    """(n,) which cluster each point is in, and (count, m) the centres."""
+    means = faiss.Kmeans(points.shape[1], count, niter=_ROUNDS, seed=0, min_points_per_centroid=1)
     means.train(points)
-    label = means.index.search(points, 1)[1].ravel()
-    counts = np.bincount(label, minlength=clusters)
-    ends = np.cumsum(counts)
-    starts = [np.arange(end - count, end, size) for end, count in zip(ends, counts, strict=True)]
-    return np.argsort(label, kind="stable"), np.concatenate([*starts, [len(points)]]).astype(np.int64)
+    label: Indices = means.index.search(points, 1)[1].ravel()
+    return label, np.asarray(means.centroids, dtype=np.float32)
 
 
 @compiled

@@ -7,11 +7,12 @@ from collections.abc import Callable
 import numpy as np
 
 from esm2_amp.neighbours.analogy_bounds import blocks, frame, room, shifted
-from esm2_amp.neighbours.analogy_groups import Directions, Reaches, directions, reaches, threshold
+from esm2_amp.neighbours.analogy_groups import GROUPS_TOGETHER, Directions, Reaches, directions, reaches, threshold
 from esm2_amp.neighbours.analogy_triples import Asked, Tables, look, scan_triples
 from esm2_amp.neighbours.best import Doubles, Floats, Indices, Masks, bound, new_best
 
-_WIDTH = 63
+_GROUPING = 31
+_WIDTH = 256
 _BLOCK = 1024
 _TRIED = 256
 _EXTREMES = 32
@@ -44,11 +45,13 @@ def best_triples(
     n = len(vectors)
     within = frame(vectors, sign, _WIDTH)
     asked = Asked(vectors, _lengths(vectors), a, sign, 2.0 if max_similarity is None else max_similarity, as_c)
-    lines = directions(vectors, a, sign, within)
+    lines = directions(vectors, a, sign, frame(vectors, sign, _GROUPING))
+    if lines.b.size == 0:
+        return new_best(k).ranked()
     points = np.concatenate([shifted(vectors, some, within).astype(np.float32) for some in blocks(n)])
     floor = _floor(asked, lines, points, k)
     found = reaches(points, lines, threshold(vectors, a, sign, max_similarity, within), within.squares)
-    few = (points @ within.basis).astype(np.float32)
+    few = points if vectors.shape[1] <= _WIDTH else (points @ within.basis).astype(np.float32)
     tables = _tables(asked, found, room(few, within), within.scale)
     best = new_best(k)
     for start in range(0, n, _BLOCK):
@@ -74,8 +77,9 @@ def _tables(asked: Asked, found: Reaches, space: Floats, scale: float) -> Tables
     """The bounds with what may never be c or d struck out, and their maxima."""
     found.c[~asked.as_c] = -np.inf
     found.d[asked.a] = -np.inf
-    most_c, most_d = (table.max(axis=1, initial=-np.inf) for table in found)
-    return Tables(found.c, found.d, most_c, most_d, space, scale)
+    firsts = np.arange(0, found.c.shape[1], GROUPS_TOGETHER)
+    wide_c, wide_d = (np.maximum.reduceat(table, firsts, axis=1) for table in found)
+    return Tables(*found, wide_c, wide_d, wide_c.max(axis=1), wide_d.max(axis=1), space, scale)
 
 
 def _floor(asked: Asked, lines: Directions, points: Floats, k: int) -> float:

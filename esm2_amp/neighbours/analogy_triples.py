@@ -7,13 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 from esm2_amp.neighbours.analogy_bounds import LOWEST_BOUND, UNIT
-from esm2_amp.neighbours.analogy_groups import Directions
+from esm2_amp.neighbours.analogy_groups import GROUPS_TOGETHER, Directions
 from esm2_amp.neighbours.best import Best, Doubles, Floats, Indices, Masks, bound, offer
 from esm2_amp.neighbours.compiled import compiled
 
 _LOWEST = LOWEST_BOUND
 _UNIT = UNIT
-_CHUNK = 64  # groups whose bounds are compared before any is looked at
+_TOGETHER = GROUPS_TOGETHER
 
 
 class Asked(NamedTuple):
@@ -42,14 +42,18 @@ class Tables(NamedTuple):
     Attributes:
         c: (n, groups) what c can add.
         d: (n, groups) what d can add.
-        most_c: (n,) the maxima over the groups.
-        most_d: (n,) the same of d.
+        wide_c: (n, ceil(groups / 16)) the maxima over 16 groups each.
+        wide_d: the same of d.
+        most_c: (n,) the maxima over all groups.
+        most_d: the same of d.
         room: (n,) as in a projection.
         scale: of the frame.
     """
 
     c: Floats
     d: Floats
+    wide_c: Floats
+    wide_d: Floats
     most_c: Floats
     most_d: Floats
     room: Floats
@@ -103,65 +107,69 @@ def look(best: Best, asked: Asked, b: int, some_c: Indices, some_d: Indices) -> 
 
 
 @compiled
-def _group(
-    best: Best, asked: Asked, lines: Directions, group: int, c: int, d: int, step: Floats, turn: float, limit: float
-) -> None:
-    """Offer the b of a group whose product with the step from d to c, times ``turn``, reaches a limit."""
+def _step(asked: Asked, c: int, d: int, scale: float, step: Floats) -> float:
+    """Write x_c + sign x_d, scaled, into ``step`` and return its length."""
+    square = 0.0
+    for i in range(step.size):
+        step[i] = (asked.vectors[c, i] + np.float32(asked.sign) * asked.vectors[d, i]) * np.float32(scale)
+        square += np.float64(step[i]) * np.float64(step[i])
+    return np.sqrt(square)
+
+
+@compiled
+def _group(best: Best, asked: Asked, lines: Directions, group: int, c: int, d: int, step: Floats, limit: float) -> None:
+    """Offer the b of a group whose product with ``step`` reaches a limit."""
     for place in range(lines.starts[group], lines.starts[group + 1]):
         along = np.float32(0)
         for i in range(step.size):
             along += lines.unit[place, i] * step[i]
-        if turn * along >= limit:
+        if along >= limit:
             _consider(best, asked, lines.b[place], c, d)
 
 
 @compiled
-def _groups(
+def _pair(
     best: Best,
-    floor: float,
+    least: float,
     asked: Asked,
     lines: Directions,
     tables: Tables,
-    pair: tuple[int, int],
+    c: int,
+    d: int,
+    shortest: float,
     step: Floats,
-    turn: float,
-    length: float,
 ) -> None:
-    """Go through the groups of directions for the ordered pair (c, d), whose step is ``turn`` * ``step``."""
-    c, d = pair
-    least = max(bound(best), floor)
-    everything = least <= _LOWEST
-    limit = -np.inf if everything else least * length * (1.0 - 1e-6)
-    if tables.most_c[c] + tables.most_d[d] < limit:
+    """Go through the groups of directions for the ordered pair (c, d).
+
+    Args:
+        best: what is kept.
+        least: what a score must reach, or -inf.
+        asked: the query.
+        lines: directions.
+        tables: bounds.
+        c: row.
+        d: row.
+        shortest: a length that |x_c + sign x_d| does not fall short of.
+        step: room for d numbers.
+    """
+    limit = np.float32(-np.inf) if least <= _LOWEST else np.float32(least * shortest * (1.0 - 1e-6))
+    if not asked.as_c[c] or d == asked.a or tables.most_c[c] + tables.most_d[d] < limit:
         return
-    exact_limit = limit - (step.size + 8) * _UNIT * length
-    add_c, add_d, enough = tables.c[c], tables.d[d], np.float32(limit * (1.0 - 1e-6))
-    for start in range(0, add_c.size, _CHUNK):
-        end, hits = min(start + _CHUNK, add_c.size), 0
-        for group in range(start, end):
-            hits += add_c[group] + add_d[group] >= enough
-        if hits == 0:
+    add_c, add_d, wide_c, wide_d = tables.c[c], tables.d[d], tables.wide_c[c], tables.wide_d[d]
+    hits = 0
+    for wide in range(wide_c.size):
+        hits += wide_c[wide] + wide_d[wide] >= limit
+    length = -1.0
+    for wide in range(wide_c.size if hits > 0 else 0):
+        if wide_c[wide] + wide_d[wide] < limit:
             continue
-        for group in range(start, end):
-            if add_c[group] + add_d[group] >= enough:
-                _group(best, asked, lines, group, c, d, step, turn, exact_limit)
-
-
-@compiled
-def _pair(
-    best: Best, floor: float, asked: Asked, lines: Directions, tables: Tables, c: int, d: int, step: Floats
-) -> None:
-    """Go through both orders of a pair; ``step`` is room for d numbers."""
-    square, sign = 0.0, np.float32(asked.sign)
-    scale = np.float32(tables.scale)
-    for i in range(step.size):
-        step[i] = (asked.vectors[c, i] + sign * asked.vectors[d, i]) * scale
-        square += np.float64(step[i]) * np.float64(step[i])
-    length = np.sqrt(square)
-    if asked.as_c[c] and d != asked.a:
-        _groups(best, floor, asked, lines, tables, (c, d), step, 1.0, length)
-    if asked.as_c[d] and c != asked.a:
-        _groups(best, floor, asked, lines, tables, (d, c), step, asked.sign, length)
+        for group in range(wide * _TOGETHER, min((wide + 1) * _TOGETHER, add_c.size)):
+            if add_c[group] + add_d[group] < limit:
+                continue
+            if length < 0.0:
+                length = _step(asked, c, d, tables.scale, step)
+            exact = -np.inf if least <= _LOWEST else (least - (step.size + 16) * _UNIT) * length
+            _group(best, asked, lines, group, c, d, step, exact)
 
 
 @compiled
@@ -200,7 +208,11 @@ def scan_triples(
         if hits == 0 and not everything:
             continue
         for j in range(first, row.size):
-            num = max(most_c[c] + most_d[second + j], most_c[second + j] + most_d[c])
-            num = max(num, np.float32(0))
-            if everything or num * num >= square * (room[c] + room[second + j] + two * row[j]):
-                _pair(best, floor, asked, lines, tables, c, second + j, step)
+            d, least = second + j, max(bound(best), floor)
+            space = room[c] + room[d] + two * row[j]
+            shortest = np.sqrt(max(np.float64(space), 0.0))
+            num = max(max(most_c[c] + most_d[d], most_c[d] + most_d[c]), np.float32(0))
+            if not everything and num * num < square * space:
+                continue
+            _pair(best, least, asked, lines, tables, c, d, shortest, step)
+            _pair(best, least, asked, lines, tables, d, c, shortest, step)
