@@ -107,7 +107,8 @@ def answer_markdown(near: Neighbours, answer: Answer) -> str:
 
 def score(answer: Answer, row: int) -> str:
     """The score of a row as it is shown."""
-    return f"{answer.scores[row]:.4f}"
+    cluster = "" if answer.clusters is None else f", cluster {answer.clusters[row]}"
+    return f"{answer.scores[row]:.4f}{cluster}"
 
 
 def _subtitle(near: Neighbours, answer: Answer) -> str:

@@ -82,8 +82,8 @@ class Catalogue:
         cards = []
         for i, name in enumerate(self.vectors.ids(stored)):
             said = " \N{MIDDLE DOT} ".join(column[i] for column in about if column[i])
-            url = None if self._link is None else self._link.url(name, lambda place, at=i: told[place][at])
-            cards.append(Card(name, said, url))
+            here = {place: column[i] for place, column in told.items()}
+            cards.append(Card(name, said, None if self._link is None else self._link.url(name, here.__getitem__)))
         every = iter(cards)
         return [next(every) if row >= 0 else Card("", "", None) for row in rows.tolist()]
 

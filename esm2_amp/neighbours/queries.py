@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 INDEX = "index"
 """Folder of the index, within that of the vectors."""
 Operation = Literal["difference", "sum"]
+Metric = Literal["cosine", "ip", "l2"]
+METRICS: tuple[Metric, ...] = ("cosine", "ip", "l2")
 OPERATIONS: tuple[Operation, ...] = ("difference", "sum")
 Rows = NDArray[np.int64]
 Allowed = NDArray[np.bool_] | None
@@ -187,7 +189,7 @@ class Neighbours:
         given_each = np.full(len(four), len(given), np.int64)
         return Answer(ANALOGY, self._ids(four), four, given_each, found.score, "cosine", notes)
 
-    def closest(self, k: int, *, metric: str, allowed: Allowed = None, advance: Step | None = None) -> Answer:
+    def closest(self, k: int, *, metric: Metric, allowed: Allowed = None, advance: Step | None = None) -> Answer:
         """The k nearest pairs of all stored vectors, or of the allowed ones, best first; each pair once."""
         from esm2_amp.neighbours.closest_pairs import closest_pairs
 
@@ -273,3 +275,15 @@ def operation(name: str) -> Operation:
         if name == known:
             return known
     raise InputError(f"op is {name!r}", remedy=f"Use {' or '.join(OPERATIONS)}.")
+
+
+def metric(name: str) -> Metric:
+    """The metric of a name.
+
+    Raises:
+        InputError: there is none.
+    """
+    for known in METRICS:
+        if name == known:
+            return known
+    raise InputError(f"metric is {name!r}", remedy=f"Use {', '.join(METRICS)}.")

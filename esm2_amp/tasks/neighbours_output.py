@@ -13,7 +13,7 @@ from esm2_amp.neighbours.answer_page import MapOptions, answer_markdown, answer_
 from esm2_amp.neighbours.answers import Answer
 from esm2_amp.neighbours.map import check_method
 from esm2_amp.neighbours.markdown import shown
-from esm2_amp.neighbours.page import Page, PageFigure, render
+from esm2_amp.neighbours.page import Page, render
 from esm2_amp.neighbours.queries import Neighbours, operation
 from esm2_amp.tasks.config_neighbours import NeighboursConfig
 from esm2_amp.tasks.console import log, say, show_table

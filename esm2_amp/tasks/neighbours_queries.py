@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from esm2_amp.errors import InputError
 from esm2_amp.neighbours.answers import Answer, joined
-from esm2_amp.neighbours.queries import Asked, Neighbours, operation
-from esm2_amp.neighbours.scores import METRICS
+from esm2_amp.neighbours.queries import Asked, Neighbours, metric, operation
 from esm2_amp.tasks.config_neighbours import NeighboursConfig
 from esm2_amp.tasks.console import log, progress
 from esm2_amp.tasks.neighbours_build import memory_gb, threads_of
@@ -85,7 +84,7 @@ def closest_answer(near: Neighbours, config: NeighboursConfig) -> Answer:
     with progress("closest pairs", "vectors") as (begin, advance):
         allowed = near.names.allowed(config.filter)
         begin(near.vectors.n if allowed is None else int(allowed.sum()))
-        return near.closest(config.k, metric=config.metric, allowed=allowed, advance=advance)
+        return near.closest(config.k, metric=metric(config.metric), allowed=allowed, advance=advance)
 
 
 def check_query(config: NeighboursConfig) -> None:
@@ -94,8 +93,7 @@ def check_query(config: NeighboursConfig) -> None:
     at_least(index__nprobe=(config.index.nprobe, 1), index__candidates=(config.index.candidates, 1))
     at_least(map__points=(config.map.points, 0))
     operation(config.op)
-    if config.metric not in METRICS:
-        raise InputError(f"metric is {config.metric!r}", remedy=f"Use {' or '.join(METRICS)}.")
+    metric(config.metric)
     if config.max_similarity is not None and not -1 <= config.max_similarity <= 1:
         raise InputError(f"max_similarity is {config.max_similarity}", remedy="Give a cosine, from -1 to 1.")
     if config.action == "analogy" and config.metric != "cosine":

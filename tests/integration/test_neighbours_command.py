@@ -342,7 +342,7 @@ MISTAKES = {
     "unknown id": (["similar", "ids=P01,P002"], "Did you mean .*'P02'"),
     "an empty id": (["similar", "ids=P01,,P02"], "has an empty id"),
     "k": (["similar", "ids=P01", "k=0"], "k is 0"),
-    "metric": (["similar", "ids=P01", "metric=manhattan"], "metric is 'manhattan'. Use cosine or ip or l2"),
+    "metric": (["similar", "ids=P01", "metric=manhattan"], "metric is 'manhattan'. Use cosine, ip, l2"),
     "op": (["analogy", "a=P01", "op=product"], "op is 'product'"),
     "threshold": (["analogy", "a=P01", "max_similarity=2"], "max_similarity is 2"),
     "no a": (["analogy", "b=P01"], "nothing is asked"),
