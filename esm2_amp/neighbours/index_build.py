@@ -84,6 +84,7 @@ def build_index(
         part_rows, seed, faiss.__version__,
     )  # fmt: skip
     with StoreLock(folder, "this index"):
+        _remove_half_written(folder)
         if (folder / CARD).exists():
             card = read_card(folder)
             _same(folder / CARD, asdict(card), settings)
@@ -219,6 +220,13 @@ def _remove_traces(folder: Path) -> None:
     """Remove what only the build needed."""
     for file in (folder / SETTINGS, folder / TRAINED, *folder.glob("part-*.faiss")):
         file.unlink(missing_ok=True)
+
+
+def _remove_half_written(folder: Path) -> None:
+    """Remove the folders in which a killed process was writing."""
+    for name in (SETTINGS, CARD, TRAINED, FILE, "part-*.faiss"):
+        for half in folder.glob(f".{name}.*"):
+            shutil.rmtree(half, ignore_errors=True)
 
 
 @contextmanager

@@ -71,9 +71,9 @@ class Plan:
 
     @property
     def training_bytes(self) -> int:
-        """Memory of the training set, with faiss's working copies."""
+        """Memory of training: the sample and the copy of it that faiss makes, or what the transform takes."""
         block = 3 * 4 * min(ADDED_ROWS, self.rows) * self.dim
-        return block + max(self.transform_bytes, 3 * 4 * self.training_rows * self.code_dim)
+        return block + max(self.transform_bytes, 2 * 4 * self.training_rows * self.code_dim)
 
     @property
     def adding_bytes(self) -> int:
@@ -158,6 +158,8 @@ def plan_of(rows: int, dim: int, memory_gb: float, factory: str) -> Plan:
         return Plan(rows, dim, EXACT, 0, 0, 0, 0, dim, 0, 0, memory)
     factory = factory.replace("IVF*", f"IVF{lists_for(rows)}")
     index, ivf = new_index(dim, factory)
+    if ivf.nlist > rows:
+        raise _unknown(factory, f"{factory!r} has {ivf.nlist} lists for {rows:,} vectors")
     transforms = transforms_of(index)
     training = min(rows, _TRANSFORM_ROWS) if transforms else 0
     return Plan(
@@ -195,6 +197,9 @@ def new_index(dim: int, factory: str) -> tuple[faiss.Index, faiss.IndexIVF]:
         raise _unknown(factory, f"faiss cannot build {factory!r} of {dim} dimensions", error) from error
     if ivf is None or not isinstance(index, (faiss.IndexPreTransform, faiss.IndexIVF)):
         raise _unknown(factory, f"{factory!r} is not an index of inverted lists with at most a transform before")
+    wider = next((t for t in transforms_of(index) if t.d_out > t.d_in), None)
+    if wider is not None:
+        raise _unknown(factory, f"{factory!r} makes {wider.d_out} dimensions of {wider.d_in}")
     return index, faiss.downcast_index(ivf)
 
 

@@ -120,7 +120,7 @@ class StringTable:
 
 
 def write_strings(stem: Path, batches: Iterable[Sequence[str]]) -> StringTable:
-    """Write ``stem``.utf8, .offsets and .order, each atomically, and open them; some 40 bytes a string in memory.
+    """Write ``stem``.utf8, .offsets and .order, each atomically, and open them; sorting takes some 65 bytes a string.
 
     Raises:
         InputError: the files cannot be written.
