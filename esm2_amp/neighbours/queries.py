@@ -16,6 +16,7 @@ from esm2_amp.neighbours.catalogue import Catalogue
 from esm2_amp.neighbours.vectors import Vectors, open_vectors
 
 if TYPE_CHECKING:
+    from esm2_amp.neighbours.vector_store import VectorStore
     from esm2_amp.neighbours.index import Index
 
 INDEX = "index"
@@ -54,6 +55,7 @@ class Neighbours:
         link: see :class:`~esm2_amp.neighbours.catalogue.Catalogue`.
         threads: of the search through an index.
         memory: bytes that the vectors of an analogy query may take; None: as many as they are.
+        store: opens, for a metric, the database that also has these vectors and is asked for similar ones; None: none.
     """
 
     def __init__(
@@ -64,11 +66,14 @@ class Neighbours:
         link: str | None = None,
         threads: int = 1,
         memory: float | None = None,
+        store: Callable[[Vectors, str], VectorStore] | None = None,
     ) -> None:
         self.vectors: Vectors = open_vectors(folder)
         self.names = Catalogue(self.vectors, link)
         self.memory = memory
-        self.index = None if exact else self._opened(threads)
+        self._store = store
+        self._stores: dict[str, VectorStore] = {}
+        self.index = None if exact or store is not None else self._opened(threads)
         self.said = self._said(exact)
         self._held: tuple[Rows, Values] | None = None
         self._reaches: dict[str, Values | None] = {}
@@ -82,6 +87,8 @@ class Neighbours:
 
     def _said(self, exact: bool) -> str:
         """How these vectors are searched."""
+        if self._store is not None:
+            return "Similar vectors are asked of a database; analogies and closest pairs are found here, exactly."
         if self.index is None:
             return "Exact search" + (", without the index." if exact else ": every vector is looked at.")
         card, measured = self.index.card, self.index.card.measured
@@ -207,12 +214,28 @@ class Neighbours:
     def _search(
         self, asked: Asked, k: int, metric: str, allowed: Allowed, candidates: int | None, nprobe: int | None
     ) -> tuple[Rows, NDArray[np.float64]]:
+        if self._store is not None:
+            return self._asked_of_store(asked, k, metric, allowed)
         from esm2_amp.neighbours.search import search
 
         rows, scores = search(
             self.vectors, self.index, asked.vectors, k, metric, candidates, nprobe, allowed, asked.rows
         )
         return rows, scores.astype(np.float64)
+
+    def _asked_of_store(self, asked: Asked, k: int, metric: str, allowed: Allowed) -> tuple[Rows, NDArray[np.float64]]:
+        if self._store is not None and metric not in self._stores:
+            self._stores[metric] = self._store(self.vectors, metric)
+        store, among = self._stores[metric], None if allowed is None else self.vectors.ids(np.flatnonzero(allowed))
+        rows, scores = np.full((len(asked.names), k), -1, np.int64), np.full((len(asked.names), k), np.nan)
+        for i, row in enumerate(asked.rows.tolist()):
+            if row >= 0:
+                (hits,) = store.search_ids([self.vectors.id(row)], k, among)
+            else:
+                (hits,) = store.search(asked.vectors[i : i + 1], k, among)
+            found = self.vectors.rows_of([hit.id for hit in hits])  # refuses a database of other vectors
+            rows[i, : len(hits)], scores[i, : len(hits)] = found, [hit.score for hit in hits]
+        return rows, scores
 
     def _ids(self, rows: Rows) -> list[tuple[str, ...]]:
         """Ids of (r, c) rows, each looked up once."""

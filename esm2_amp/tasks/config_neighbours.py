@@ -40,6 +40,18 @@ class MapSettings:
 
 
 @dataclass
+class MilvusSettings:
+    """A collection in Milvus."""
+
+    uri: str | None
+    collection: str
+    index_type: str
+    building: dict[str, int] | None
+    searching: dict[str, int] | None
+    candidates: int
+
+
+@dataclass
 class NeighboursConfig:
     """``conf/neighbours.yaml``."""
 
@@ -75,3 +87,4 @@ class NeighboursConfig:
     ingest: IngestSettings
     index: IndexSettings
     map: MapSettings
+    milvus: MilvusSettings

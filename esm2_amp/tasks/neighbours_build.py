@@ -9,9 +9,9 @@ from pathlib import Path
 from esm2_amp import __version__
 from esm2_amp.errors import InputError
 from esm2_amp.io.atomic import atomic_text
-from esm2_amp.neighbours.ingest import IngestReport, ingest_source
+from esm2_amp.neighbours.ingest import IngestReport, ingest
 from esm2_amp.neighbours.queries import INDEX, Neighbours
-from esm2_amp.neighbours.readers.recognise import SourceOptions, open_source
+from esm2_amp.neighbours.readers.recognise import SourceOptions
 from esm2_amp.neighbours.vectors import open_vectors
 from esm2_amp.tasks.config_neighbours import NeighboursConfig
 from esm2_amp.tasks.console import log, progress, say, show_table
@@ -30,9 +30,9 @@ def ingest_vectors(config: NeighboursConfig) -> None:
         tokens = tuple(several(settings.token)) or (
             ("mean",) if (Path(config.source) / "manifest.json").exists() else ()
         )
-        source = open_source(config.source, SourceOptions(settings.form, tokens, settings.ids, settings.key))
+        options = SourceOptions(settings.form, tokens, settings.ids, settings.key)
         with progress("ingest", "vectors") as (begin, advance):
-            report = ingest_source(source, Path(config.vectors), settings.duplicates, begin, advance)
+            report = ingest(config.source, config.vectors, options, settings.duplicates, begin, advance)
         _tell(config, report)
     if config.metadata is not None:
         _attach(config, config.metadata)
@@ -71,6 +71,11 @@ def build(config: NeighboursConfig) -> None:
 
     at_least(threads=(config.threads, 1), seed=(config.seed, 0))
     vectors = open_vectors(config.vectors)
+    if config.milvus.uri is not None:
+        from esm2_amp.tasks.neighbours_milvus import copy_to_milvus  # pymilvus comes with it
+
+        copy_to_milvus(vectors, config.milvus, config.metric)
+        return
     plan = make_plan(vectors.n, vectors.dim, memory_gb(config), config.factory)
     show_table("plan", ["index", ""], [list(row) for row in plan.table()], names=2)
     folder = vectors.folder / INDEX

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from esm2_amp.errors import InputError
 from esm2_amp.neighbours.answers import Answer, joined
 from esm2_amp.neighbours.queries import Asked, Neighbours, metric, operation
+from esm2_amp.neighbours.vectors import Vectors
 from esm2_amp.tasks.config_neighbours import NeighboursConfig
 from esm2_amp.tasks.console import log, progress
 from esm2_amp.tasks.neighbours_build import memory_gb, threads_of
@@ -15,6 +17,9 @@ from esm2_amp.tasks.neighbours_output import Outputs, show_answer, write_answer
 from esm2_amp.tasks.options import at_least
 
 _QUESTIONS = ("ids", "ids_file", "fasta", "query")
+
+if TYPE_CHECKING:
+    from esm2_amp.neighbours.vector_store import VectorStore
 
 
 def similar(config: NeighboursConfig) -> None:
@@ -91,7 +96,7 @@ def check_query(config: NeighboursConfig) -> None:
     """Refuse impossible settings before any work."""
     at_least(k=(config.k, 1), shown=(config.shown, 0), clusters=(config.clusters, 0), threads=(config.threads, 1))
     at_least(index__nprobe=(config.index.nprobe, 1), index__candidates=(config.index.candidates, 1))
-    at_least(map__points=(config.map.points, 0))
+    at_least(map__points=(config.map.points, 0), milvus__candidates=(config.milvus.candidates, 1))
     operation(config.op)
     metric(config.metric)
     if config.max_similarity is not None and not -1 <= config.max_similarity <= 1:
@@ -103,7 +108,12 @@ def check_query(config: NeighboursConfig) -> None:
 def open_near(config: NeighboursConfig) -> Neighbours:
     """The vectors to ask, with index and metadata; says how they are searched."""
     near = Neighbours(
-        config.vectors, exact=config.exact, link=config.link, threads=threads_of(config), memory=memory_gb(config) * 1e9
+        config.vectors,
+        exact=config.exact,
+        link=config.link,
+        threads=threads_of(config),
+        memory=memory_gb(config) * 1e9,
+        store=None if config.milvus.uri is None or config.exact else _milvus(config),
     )
     log.info("%s", near.said)
     return near
@@ -135,3 +145,9 @@ def _one_of(config: NeighboursConfig, keys: Sequence[str]) -> None:
     if len(given) != 1:
         what = f"{' and '.join(given)} are given together" if given else "nothing is asked"
         raise InputError(what, remedy=f"Add {'one' if len(keys) > 1 else ''} of {', '.join(f'{key}=' for key in keys)}")
+
+
+def _milvus(config: NeighboursConfig) -> Callable[[Vectors, str], VectorStore]:
+    from esm2_amp.tasks.neighbours_milvus import filled_store  # pymilvus comes with it
+
+    return lambda vectors, metric: filled_store(vectors, config.milvus, metric)

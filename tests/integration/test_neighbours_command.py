@@ -310,6 +310,20 @@ def test_an_index_is_found_by_itself(near: Any, folder: Path, cli: Any) -> None:
             assert table(folder / "i.tsv") == table(folder / "e.tsv")
 
 
+@pytest.mark.slow
+def test_a_database_gives_the_same_answers(near: Any, folder: Path) -> None:
+    pytest.importorskip("milvus_lite")
+    where = "milvus.uri=lite.db"
+    assert "holds 0 vectors" in near("similar", "ids=P01", where).err
+    assert "40 vectors are in lite.db" in done(near("index", where)).out
+    np.save(folder / "q.npy", X[[5, 6]].astype(np.float32))
+    for words in (["ids=P01,x y,it's"], ["ids=P01", "filter=organism=9606"], ["query=q.npy"]):
+        done(near("similar", *words, "k=4", where, "output=m.tsv"))
+        done(near("similar", *words, "k=4", "output=e.tsv"))
+        assert table(folder / "m.tsv") == table(folder / "e.tsv")
+    assert near("similar", "ids=P01", where, "metric=l2").code == 2  # the collection is by cosine
+
+
 def test_sequences_are_embedded_as_the_vectors_were(world: Any, warm: Path, cli: Any) -> None:
     (store,) = (warm / "features").iterdir()
     done(cli(["neighbours", "ingest", f"source={store}", "vectors=near", "ingest.token=[cls,mean]"], warm))
