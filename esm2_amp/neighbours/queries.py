@@ -16,8 +16,8 @@ from esm2_amp.neighbours.catalogue import Catalogue
 from esm2_amp.neighbours.vectors import Vectors, open_vectors
 
 if TYPE_CHECKING:
-    from esm2_amp.neighbours.vector_store import VectorStore
     from esm2_amp.neighbours.index import Index
+    from esm2_amp.neighbours.vector_store import VectorStore
 
 INDEX = "index"
 """Folder of the index, within that of the vectors."""

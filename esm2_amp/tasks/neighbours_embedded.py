@@ -48,8 +48,8 @@ def _features(proteins: list[Protein], source: dict[str, Any], config: Neighbour
     features.long, features.max_residues, features.residues = policy.mode, policy.max_residues, False
     folder = store_folder(features, identity)
     for there in (source["name"], folder):
-        if is_complete(there, proteins):
-            return FeatureStore(there)
+        if is_complete(there, proteins) and _is_of(store := FeatureStore(there), identity, policy):
+            return store
     choice = EncoderChoice(config.encoder, features)
     if not identity.same_weights(choice.identity):
         raise InputError(
@@ -58,3 +58,7 @@ def _features(proteins: list[Protein], source: dict[str, Any], config: Neighbour
             remedy="Name the encoder that made them: encoder=esm2_650m and so on, or encoder.path=FOLDER.",
         )
     return ensure_features(proteins, choice, folder)
+
+
+def _is_of(store: FeatureStore, identity: EncoderIdentity, policy: LongPolicy) -> bool:
+    return store.encoder.same_weights(identity) and str(store.long) == str(policy)

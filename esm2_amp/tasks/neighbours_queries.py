@@ -144,7 +144,7 @@ def _one_of(config: NeighboursConfig, keys: Sequence[str]) -> None:
     given = [key for key in keys if getattr(config, key) is not None]
     if len(given) != 1:
         what = f"{' and '.join(given)} are given together" if given else "nothing is asked"
-        raise InputError(what, remedy=f"Add {'one' if len(keys) > 1 else ''} of {', '.join(f'{key}=' for key in keys)}")
+        raise InputError(what, remedy=f"Add one of {', '.join(f'{key}=' for key in keys)}.")
 
 
 def _milvus(config: NeighboursConfig) -> Callable[[Vectors, str], VectorStore]:

@@ -1,4 +1,4 @@
-"""Queries from Python: by name, within the memory that is allowed, and without heavy libraries before they are needed."""
+"""Queries from Python: by name, within the memory allowed, and without heavy libraries before they are needed."""
 
 from __future__ import annotations
 
