@@ -8,7 +8,7 @@ drawn from the same families and are not stored. Every stage is a process of its
 have more than ``--memory-gb`` of private memory (``RLIMIT_DATA``: an allocation beyond it fails). Ten times a second it
 is asked for its resident memory (``VmRSS``; of that ``RssAnon`` is its own, the rest are mapped files, which the system
 may drop). The setting of the search is chosen on stored vectors (``neighbours recall``) and judged on the held-out
-queries. What is written for more vectors is extrapolated from these rates; ``extrapolated`` says how.
+queries. What is written for more vectors is extrapolated from these rates (``scale_needs.py``).
 """
 
 from __future__ import annotations
@@ -29,14 +29,12 @@ from typing import Any
 import numpy as np
 from clustered_vectors import ClusteredVectors, write_shards
 from machine import where_and_when
+from scale_needs import ATLAS, NUMBERS, needs
 
 from esm2_amp.io.atomic import write_json
-from esm2_amp.neighbours.plan import GB, PART_ROWS, Plan, lists_for, make_plan, plan_of
+from esm2_amp.neighbours.plan import GB, PART_ROWS, lists_for, make_plan
 
-DIM, SEED, K, WANTED = 2560, 1, 10, 0.95
-ATLAS, ATLAS_METADATA, ATLAS_CLAIMED = 49_088_893, 773_846_840, 6_000_000_000
-CORES, MACHINE_GB, MACHINE_DISK_TB = 16, 64, 15
-"""Of the machines in the table of what more vectors need."""
+DIM, SEED, K, WANTED = 2560, 1, 10, 0.97
 NPROBES, CANDIDATES = (8, 16, 32, 64, 128), (50, 100, 200)
 
 
@@ -241,55 +239,6 @@ def run_stage(arguments: argparse.Namespace) -> None:
     print(json.dumps({"cpu_seconds": time.process_time() - began, **result}))
 
 
-def extrapolated(stages: dict[str, dict[str, Any]], rows: int, total: int) -> dict[str, Any]:
-    """What ``total`` vectors need, from the rates of ``rows``.
-
-    The vectors are split evenly over as many machines as hold the index in half their memory and the files on their
-    disks. All times are of processors, on one core, so that what else ran here does not count. Ingest: seconds a vector
-    as measured. Adding: as measured, and for each list more the nanoseconds measured. Training: the transform as
-    measured; the lists in proportion to training rows times lists. Hours on all cores divide adding by the cores.
-    """
-    index, rates = stages["index"], stages["rates"]
-    busy = index["cpu_seconds"] / sum(index["stages"].values())
-    bytes_a_vector, id_bytes = index["code_and_id_bytes"], stages["ingest"]["id_bytes_a_vector"]
-    disk = total * (2 * DIM + id_bytes + 2 * bytes_a_vector)
-    machines = max(-(-total * bytes_a_vector // (MACHINE_GB * GB // 2)), int(-(-disk // (MACHINE_DISK_TB * 1000 * GB))))
-    plan = plan_of(total // machines, DIM, MACHINE_GB, generic(index["factory"]))
-    more_lists = 1e-9 * rates["assign_nanoseconds_a_list"] * (plan.lists - index["lists"])
-    adding = index["stages"]["adding"] * busy / rows + more_lists
-    lists_training = max(0.0, index["stages"]["training"] * busy - rates["transform_seconds"])
-    work = plan.training_rows * plan.lists / (index["training_rows"] * index["lists"])
-    return {
-        "vectors": total,
-        "machines": machines,
-        "map_tb": 2 * DIM * total / 1e12,
-        "ids_gb": id_bytes * total / GB,
-        "index_gb": bytes_a_vector * total / GB,
-        "index_gb_a_machine": plan.index_bytes / GB,
-        "lists_a_machine": plan.lists,
-        "build_memory_gb_a_machine": plan.peak_bytes / GB,
-        "ingest_hours_a_machine": stages["ingest"]["cpu_seconds"] / rows * plan.rows / 3600,
-        "training_hours_a_machine": (rates["transform_seconds"] + lists_training * work) / 3600,
-        "adding_core_hours": adding * total / 3600,
-        "adding_hours_on_all_cores": adding * plan.rows / 3600 / CORES,
-        "search_milliseconds": search_time(stages, plan),
-    }
-
-
-def search_time(stages: dict[str, dict[str, Any]], plan: Plan) -> float:
-    """A query on one machine's share with the nprobe measured here: time grows with the codes looked through."""
-    search = stages["search"]
-    times = search["milliseconds_a_query"]
-    codes = search["nprobe"] * plan.rows / plan.lists
-    scored_again = max(0.0, times["median"] - times["candidates_only"])
-    return float(scored_again + times["candidates_only"] * codes / search["codes_looked_through"])
-
-
-def generic(factory: str) -> str:
-    """The factory with as many lists as suit."""
-    return ",".join("IVF*" if part.startswith("IVF") else part for part in factory.split(","))
-
-
 def generate(arguments: argparse.Namespace) -> None:
     """Shards and queries, unless they are there."""
     if (arguments.scratch / "queries.npy").exists():
@@ -323,11 +272,7 @@ def main() -> None:
         "vectors": {"rows": arguments.rows, "dim": DIM, "shards": arguments.shards, "families": arguments.families},
         "memory_limit_gb": arguments.memory_gb,
         "stages": stages,
-        "extrapolated": {
-            "how": " ".join((extrapolated.__doc__ or "").split()),
-            "machine": {"cores": CORES, "memory_gb": MACHINE_GB, "disk_tb": MACHINE_DISK_TB},
-            "needs": [extrapolated(stages, arguments.rows, n) for n in (ATLAS, ATLAS_METADATA, ATLAS_CLAIMED)],
-        },
+        "extrapolated": needs(stages, arguments.rows, NUMBERS),
     }
     write_json(arguments.output, result)
     print(json.dumps(result["extrapolated"], indent=2))

@@ -42,6 +42,7 @@ def scan(vectors: Vectors, queries: Scores, k: int, metric: str, rows: Rows | No
             worst = best.scores[part, -1]
             for query, at in _promising(rough, error, -(worst**2) if metric == "l2" else worst, k):
                 best.add(start + query, ids[at], closeness(block[at], queries[start + query], metric))
+        vectors.release()
     return best
 
 

@@ -174,6 +174,7 @@ def _add(vectors: Vectors, folder: Path, settings: _Settings, advance: Callable[
             for first in range(start, stop, ADDED_ROWS):
                 last = min(first + ADDED_ROWS, stop)
                 part.add(unit(vectors.block(first, last)))
+                vectors.release()
                 advance(last - first)
             _write(part, file)
         yield file

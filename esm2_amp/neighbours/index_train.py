@@ -34,6 +34,9 @@ def trained_index(vectors: Vectors, factory: str, training_rows: int, transform_
     index, ivf = new_index(vectors.dim, factory)
     ivf.cp.seed, ivf.cp.min_points_per_centroid = seed, 1
     transforms = transforms_of(index)
+    on_gpus = _assignment_on_gpus(ivf.d)  # lives as long as it is used
+    if on_gpus is not None:
+        ivf.clustering_index = on_gpus
     try:
         for number, transform in enumerate(transforms):
             _train_transform(transform, vectors, sample_rows(vectors.n, transform_rows, seed), transforms[:number])
@@ -41,8 +44,16 @@ def trained_index(vectors: Vectors, factory: str, training_rows: int, transform_
         ivf.train(_sample(vectors, rows, transforms, ivf.d))
     except RuntimeError as error:
         raise InputError(f"faiss cannot train {factory} on {vectors.n:,} vectors ({reason(error)})") from error
+    ivf.clustering_index = None
     index.is_trained = True
     return index
+
+
+def _assignment_on_gpus(dim: int) -> faiss.Index | None:
+    """For k-means, which assigns every vector to a list again and again: flat search on the GPUs, if faiss has any."""
+    if not faiss.get_num_gpus():
+        return None
+    return faiss.index_cpu_to_all_gpus(faiss.IndexFlatL2(dim))
 
 
 def reason(error: RuntimeError) -> str:
@@ -58,6 +69,7 @@ def _sample(vectors: Vectors, rows: Rows, transforms: list[faiss.VectorTransform
         for transform in transforms:
             block = transform.apply(block)
         sample[start : start + ADDED_ROWS] = block
+        vectors.release()
     return sample
 
 
@@ -80,6 +92,7 @@ def _train_pca(pca: faiss.PCAMatrix, vectors: Vectors, rows: Rows) -> None:
         block = unit(vectors.take(rows[start : start + ADDED_ROWS]))
         total += block.sum(axis=0, dtype=np.float64)
         squares += block.T @ block
+        vectors.release()
     mean = total / len(rows)
     variances, directions = np.linalg.eigh(squares / len(rows) - np.outer(mean, mean))
     faiss.copy_array_to_vector(mean.astype(np.float32), pca.mean)

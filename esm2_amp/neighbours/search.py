@@ -13,6 +13,8 @@ from esm2_amp.neighbours.vectors import Vectors
 
 _SCANNED_VALUES = 1 << 26
 """A selection of vectors with fewer values than this is scanned rather than searched for in the index."""
+_RELEASED = 16
+"""Queries whose candidates may be mapped at a time."""
 _CANDIDATES = 100
 _CANDIDATES_PER_HIT = 10
 
@@ -96,6 +98,8 @@ def _scored(vectors: Vectors, named: Rows, queries: Scores, k: int, metric: str,
         if exclude is not None:
             rows = rows[rows != exclude[query]]
         best.add(query, rows, closeness(vectors.take(rows), queries[query], metric))
+        if query % _RELEASED == 0:
+            vectors.release()
     return best
 
 

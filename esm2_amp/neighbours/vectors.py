@@ -8,6 +8,7 @@ without it the folder is not finished. Ids are unique. Nothing is loaded: 49 mil
 from __future__ import annotations
 
 import difflib
+import mmap
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -117,6 +118,15 @@ class Vectors:
         if len(rows) and not (rows.min() >= 0 and rows.max() < self.n):
             raise IndexError(f"rows {rows.min()} to {rows.max()} of {self.n}")
         return to_singles(self._plain[rows])
+
+    def release(self) -> None:
+        """Give back the pages of the map that were read: they stay in the system's cache, but are not this process's.
+
+        Without it a pass over all vectors looks, from outside, as if they had been loaded.
+        """
+        pages: mmap.mmap | None = getattr(self.data, "_mmap", None)
+        if pages is not None and hasattr(mmap, "MADV_DONTNEED"):
+            pages.madvise(mmap.MADV_DONTNEED)
 
 
 def open_vectors(folder: str | os.PathLike[str]) -> Vectors:

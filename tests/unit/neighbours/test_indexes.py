@@ -16,7 +16,7 @@ import pytest
 
 from esm2_amp.errors import InputError
 from esm2_amp.features.store_lock import StoreLock
-from esm2_amp.neighbours import index_build
+from esm2_amp.neighbours import index_build, index_train
 from esm2_amp.neighbours import search as search_module
 from esm2_amp.neighbours.index import Index, open_index
 from esm2_amp.neighbours.index_build import build_index
@@ -145,6 +145,23 @@ def test_the_same_settings_give_the_same_file_and_another_seed_another(vectors: 
     a, b, c = ((tmp_path / name / "index.faiss").read_bytes() for name in "abc")
     assert a == b
     assert a != c
+
+
+def test_lists_are_trained_on_the_gpus_that_faiss_finds(
+    vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(vectors, tmp_path / "cpu")
+    asked = []
+
+    def moved(flat: Any) -> Any:  # no GPU here: stays where it is
+        asked.append((type(flat).__name__, flat.d))
+        return flat
+
+    monkeypatch.setattr(index_train.faiss, "get_num_gpus", lambda: 2)
+    monkeypatch.setattr(index_train.faiss, "index_cpu_to_all_gpus", moved, raising=False)
+    build(vectors, tmp_path / "gpu")
+    assert asked == [("IndexFlatL2", 32)]
+    assert (tmp_path / "cpu" / "index.faiss").read_bytes() == (tmp_path / "gpu" / "index.faiss").read_bytes()
 
 
 KILLED = """
