@@ -2,9 +2,9 @@
 
 The score of A : B :: C : D is the cosine of A - B and C - D, or of A + B and C + D, of the vectors as they are (not
 brought to length 1). a, b, c and d are four different rows; where A - B or C - D (A + B, C + D) is zero there is no
-cosine and no analogy. Thresholds are applied before ranking, so k analogies are returned wherever k exist. Scores are computed
-in float64 from the vectors given; of equal scores the smaller rows come first. Memory is that of the vectors and of a
-block of products, not of the n² pairs.
+cosine and no analogy. Thresholds are applied before ranking, so k analogies are returned wherever k exist. Scores are
+computed in float64 from the vectors given; of equal scores the smaller rows come first. Memory is that of the vectors
+and of a block of products, not of the n² pairs.
 """
 
 from __future__ import annotations

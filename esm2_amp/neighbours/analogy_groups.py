@@ -1,8 +1,9 @@
 """Bounds for one-row analogies: the largest products of each vector with a group of directions.
 
 With u_b the unit direction of A - B (A + B) and s_cb = u_b.x_c, the score of (b, c, d) is
-(s_cb -+ s_db) / |x_c -+ x_d|. For all b of a group it is at most (max s_cb + max -+s_db) / |x_c -+ x_d|, the second maximum over the b that the
-threshold on cos(b, d) allows for d. With a table of n x groups for each maximum, one sum bounds a pair and a group.
+(s_cb -+ s_db) / |x_c -+ x_d|. For all b of a group it is at most (max s_cb + max -+s_db) / |x_c -+ x_d|, the second
+maximum over the b that the threshold on cos(b, d) allows for d. With a table of n x groups for each maximum, one sum
+bounds a pair and a group.
 """
 
 from __future__ import annotations

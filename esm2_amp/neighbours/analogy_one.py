@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from esm2_amp.neighbours.analogy_bounds import blocks, frame, room, shifted
+from esm2_amp.neighbours.analogy_bounds import TINY, blocks, frame, room, shifted
 from esm2_amp.neighbours.analogy_groups import GROUPS_TOGETHER, Directions, Reaches, directions, reaches, threshold
-from esm2_amp.neighbours.analogy_triples import Asked, Tables, look, scan_triples
+from esm2_amp.neighbours.analogy_triples import Asked, Tables, look, look_closer, scan_triples
 from esm2_amp.neighbours.best import Doubles, Floats, Indices, Masks, bound, new_best
 
 _GROUPING = 31
@@ -17,6 +17,7 @@ _BLOCK = 1024
 _TRIED = 256
 _EXTREMES = 32
 _TOGETHER = 32
+_CLOSER = 1 << 14
 
 
 def best_triples(
@@ -53,6 +54,7 @@ def best_triples(
     found = reaches(points, lines, threshold(vectors, a, sign, max_similarity, within), within.squares)
     few = points if vectors.shape[1] <= _WIDTH else (points @ within.basis).astype(np.float32)
     tables = _tables(asked, found, room(few, within), within.scale)
+    floor = max(floor, _higher(asked, lines, points, tables, k))
     best = new_best(k)
     for start in range(0, n, _BLOCK):
         left = few[start : start + _BLOCK]
@@ -97,4 +99,23 @@ def _floor(asked: Asked, lines: Directions, points: Floats, k: int) -> float:
         as_d = np.where(alike, -np.inf, asked.sign * along)
         for b, one, other in zip(rows, as_c, as_d, strict=True):
             look(best, asked, b, np.argpartition(-one, size - 1)[:size], np.argpartition(-other, size - 1)[:size])
+    return bound(best)
+
+
+def _higher(asked: Asked, lines: Directions, points: Floats, tables: Tables, k: int) -> float:
+    """The k-th best score among the pairs and groups with the largest bounds, of c and d that add most in each group."""
+    size = min(len(points), _EXTREMES)
+    groups = tables.c.shape[1]
+    bounds = np.full((groups, size * size), -np.inf, np.float32)
+    some_c, some_d = np.empty((2, groups, size), np.int64)
+    for group in range(groups):
+        c, d = (np.argpartition(-table[:, group], size - 1)[:size] for table in (tables.c, tables.d))
+        squares = tables.room[c][:, None] + tables.room[d] + 2 * asked.sign * (points[c] @ points[d].T)
+        add = tables.c[c, group][:, None] + tables.d[d, group]
+        bounds[group] = (add / np.sqrt(np.maximum(squares, TINY))).ravel()
+        some_c[group], some_d[group] = c, d
+    chosen = np.argpartition(-bounds.ravel(), min(_CLOSER, bounds.size) - 1)[:_CLOSER]
+    group, cell = np.divmod(chosen, size * size)
+    best = new_best(k)
+    look_closer(best, asked, lines, group, some_c[group, cell // size], some_d[group, cell % size])
     return bound(best)

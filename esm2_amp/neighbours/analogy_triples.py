@@ -107,6 +107,14 @@ def look(best: Best, asked: Asked, b: int, some_c: Indices, some_d: Indices) -> 
 
 
 @compiled
+def look_closer(best: Best, asked: Asked, lines: Directions, groups: Indices, some_c: Indices, some_d: Indices) -> None:
+    """Offer the pairs (c, d), one at each place of the arrays, with all b of the group there."""
+    for i in range(groups.size):
+        for place in range(lines.starts[groups[i]], lines.starts[groups[i] + 1]):
+            _consider(best, asked, lines.b[place], some_c[i], some_d[i])
+
+
+@compiled
 def _step(asked: Asked, c: int, d: int, scale: float, step: Floats) -> float:
     """Write x_c + sign x_d, scaled, into ``step`` and return its length."""
     square = 0.0
@@ -128,6 +136,15 @@ def _group(best: Best, asked: Asked, lines: Directions, group: int, c: int, d: i
 
 
 @compiled
+def _wide_hits(wide_c: Floats, wide_d: Floats, c: int, d: int, limit: float) -> int:
+    """How many wide groups may hold directions whose product with x_c + sign x_d reaches a limit."""
+    hits = 0
+    for wide in range(wide_c.shape[1]):
+        hits += wide_c[c, wide] + wide_d[d, wide] >= limit
+    return hits
+
+
+@compiled
 def _pair(
     best: Best,
     least: float,
@@ -136,7 +153,7 @@ def _pair(
     tables: Tables,
     c: int,
     d: int,
-    shortest: float,
+    limit: float,
     step: Floats,
 ) -> None:
     """Go through the groups of directions for the ordered pair (c, d).
@@ -149,18 +166,12 @@ def _pair(
         tables: bounds.
         c: row.
         d: row.
-        shortest: a length that |x_c + sign x_d| does not fall short of.
+        limit: what num must reach for that, at least.
         step: room for d numbers.
     """
-    limit = np.float32(-np.inf) if least <= _LOWEST else np.float32(least * shortest * (1.0 - 1e-6))
-    if not asked.as_c[c] or d == asked.a or tables.most_c[c] + tables.most_d[d] < limit:
-        return
-    add_c, add_d, wide_c, wide_d = tables.c[c], tables.d[d], tables.wide_c[c], tables.wide_d[d]
-    hits = 0
+    length, wide_c, wide_d = -1.0, tables.wide_c[c], tables.wide_d[d]
+    add_c, add_d = tables.c[c], tables.d[d]
     for wide in range(wide_c.size):
-        hits += wide_c[wide] + wide_d[wide] >= limit
-    length = -1.0
-    for wide in range(wide_c.size if hits > 0 else 0):
         if wide_c[wide] + wide_d[wide] < limit:
             continue
         for group in range(wide * _TOGETHER, min((wide + 1) * _TOGETHER, add_c.size)):
@@ -194,25 +205,30 @@ def scan_triples(
         product: products of the points of the two sides.
     """
     two, step = np.float32(2.0 * asked.sign), np.empty(asked.vectors.shape[1], np.float32)
-    room, most_c, most_d = tables.room, tables.most_c, tables.most_d
+    second, columns = starts[1], product.shape[1]
+    room = tables.room[second : second + columns]
+    most_c, most_d = tables.most_c[second : second + columns], tables.most_d[second : second + columns]
+    passes = np.empty(columns, np.bool_)
     for i in range(product.shape[0]):
-        c, row, second = starts[0] + i, product[i], starts[1]
+        c, row = starts[0] + i, product[i]
         first = i + 1 if starts[0] == second else 0
+        own_room, own_c, own_d = tables.room[c], tables.most_c[c], tables.most_d[c]
         least = max(bound(best), floor)
-        everything = least <= _LOWEST
-        square, hits = np.float32(least * least * (1.0 - 2e-6)), 0
-        for j in range(first, row.size):
-            num = max(most_c[c] + most_d[second + j], most_c[second + j] + most_d[c])
-            num = max(num, np.float32(0))
-            hits += num * num >= square * (room[c] + room[second + j] + two * row[j])
-        if hits == 0 and not everything:
-            continue
-        for j in range(first, row.size):
-            d, least = second + j, max(bound(best), floor)
-            space = room[c] + room[d] + two * row[j]
-            shortest = np.sqrt(max(np.float64(space), 0.0))
-            num = max(max(most_c[c] + most_d[d], most_c[d] + most_d[c]), np.float32(0))
-            if not everything and num * num < square * space:
+        bounded = least > _LOWEST
+        square = np.float32(least * least * (1.0 - 2e-6))
+        for j in range(columns):
+            one, other = own_c + most_d[j], own_d + most_c[j]
+            num = one if one > other else other
+            num = num if num > np.float32(0) else np.float32(0)
+            passes[j] = num * num >= square * (own_room + room[j] + two * row[j])
+        for j in range(first, columns):
+            if bounded and not passes[j]:
                 continue
-            _pair(best, least, asked, lines, tables, c, d, shortest, step)
-            _pair(best, least, asked, lines, tables, d, c, shortest, step)
+            d, limit = second + j, np.float32(-np.inf)
+            if bounded:
+                shortest = np.sqrt(max(own_room + room[j] + two * row[j], np.float32(0)))
+                limit = np.float32(least * (1.0 - 2e-6)) * shortest
+            if own_c + most_d[j] >= limit and _wide_hits(tables.wide_c, tables.wide_d, c, d, limit) > 0:
+                _pair(best, least, asked, lines, tables, c, d, limit, step)
+            if own_d + most_c[j] >= limit and _wide_hits(tables.wide_c, tables.wide_d, d, c, limit) > 0:
+                _pair(best, least, asked, lines, tables, d, c, limit, step)
