@@ -13,7 +13,7 @@ from typing import Any
 from esm2_amp import __version__
 from esm2_amp.errors import InputError
 from esm2_amp.resources import ROOT
-from esm2_amp.tasks.override_file import with_overrides
+from esm2_amp.tasks.override_file import as_given, with_overrides
 from esm2_amp.tasks.teach import task_help
 
 TASKS = {
@@ -27,11 +27,17 @@ TASKS = {
     "explain": "Say why a trained model scores pairs as it does: attributions, tables and pages.",
     "extract": "Compute the features of every protein of a FASTA file.",
     "store": "Feature stores: info, verify, merge, prune, export, import.",
+    "neighbours": "Search embeddings: similar proteins, analogies, closest pairs; ingest, index, prompt.",
     "simulate": "Draw a simulated world of proteins and pairs with a known rule.",
     "fetch": "Fetch a public dataset from its home and check it.",
     "pretrain": "Pretrain a small encoder of ESM-2's architecture.",
 }
-_ACTIONS = {"store": ("info", "verify", "merge", "prune", "export", "import")}
+_ACTIONS = {
+    "store": ("info", "verify", "merge", "prune", "export", "import"),
+    "neighbours": ("ingest", "info", "index", "recall", "similar", "analogy", "closest-pairs", "map", "prompt"),
+}
+_VERBATIM = {"neighbours": ("ids", "a", "b", "c", "filter", "source", "link", "factory")}
+"""Options whose value is text as the shell gave it, and not in Hydra's grammar: ids may look like anything."""
 _FLAGS = ("-m", "--multirun", "--resolve", *(f"--cfg={kind}" for kind in ("job", "hydra", "all")))
 """Hydra's own that are handed on."""
 _QUIET = (
@@ -71,6 +77,7 @@ def _main(argv: list[str]) -> None:
         return
     if overrides and overrides[0] in _ACTIONS.get(task, ()):
         overrides = [f"action={overrides[0]}", *overrides[1:]]
+    overrides = [as_given(word, _VERBATIM.get(task, ())) for word in overrides]
     flags, values = _sorted_out(with_overrides(overrides), task)
     warnings.filterwarnings("ignore", category=UserWarning, module="hydra")
     _compose_and_run(task, flags, values, importlib.import_module(f"esm2_amp.tasks.{task}").run)
@@ -161,7 +168,7 @@ def _complain(message: str) -> int:
 
 
 def _overview() -> str:
-    rows = "\n".join(f"  {name:<10} {sentence}" for name, sentence in TASKS.items())
+    rows = "\n".join(f"  {name:<11} {sentence}" for name, sentence in TASKS.items())
     return (
         "esm2-amp TASK [KEY=VALUE ...]\n\n"
         "From two protein sequences to an interaction probability, and the reason why.\n\n"

@@ -19,6 +19,7 @@ from esm2_amp.tasks.config_groups import (
     ReportConfig,
     TrainerConfig,
 )
+from esm2_amp.tasks.config_neighbours import NeighboursConfig as NeighboursConfig
 from esm2_amp.tasks.options import several, typed
 
 

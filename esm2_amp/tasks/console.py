@@ -106,13 +106,13 @@ def live_line() -> Iterator[Callable[[str], None]]:
                 handler.setStream(stream or sys.__stderr__)
 
 
-def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; the first column is text, the others are numbers."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], names: int = 1) -> None:
+    """Print a table; the first ``names`` columns are text, the others are numbers."""
+    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD)
     for i, name in enumerate(columns):
-        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
+        table.add_column(Text(name), justify="left" if i < names else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))  # as text: rich would read "[red]" in a name as a colour
     console = Console(width=None if Console().is_terminal else 160)
     console.print(table)
 

@@ -34,6 +34,15 @@ def with_overrides(words: Sequence[str]) -> list[str]:
     return [f"{key}={_as_word(value)}" for key, value in found.items() if key not in keys] + given
 
 
+def as_given(word: str, keys: Sequence[str]) -> str:
+    """``KEY=VALUE`` in Hydra's grammar such that the value of one of these keys is its very text."""
+    key, equals, value = word.partition("=")
+    if not equals or key not in keys:
+        return word
+    # OmegaConf's interpolations are escaped by a backslash, and backslashes before them doubled
+    return f"{key}=" + _quoted(re.sub(r"(\\*)\$\{", lambda m: m[1] * 2 + r"\${", value))
+
+
 def write_overrides(file: Path, comment: Sequence[str], options: Mapping[str, Any]) -> None:
     """Write options, one a line, below lines of comment."""
     with atomic_text(file) as stream:
@@ -87,10 +96,14 @@ def _as_word(value: Any) -> str:
             "inf",
         ):
             return value
-        escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
-        return f"'{escaped}'"
+        return _quoted(value)
     if isinstance(value, list):
         return "[" + ",".join(map(_as_word, value)) + "]"
     if isinstance(value, dict):
         return "{" + ",".join(f"{key}:{_as_word(item)}" for key, item in value.items()) + "}"
     return json.dumps(value)
+
+
+def _quoted(value: str) -> str:
+    escaped = re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
+    return f"'{escaped}'"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import time
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -14,7 +13,6 @@ from typing import IO, Any
 from omegaconf import DictConfig
 
 from esm2_amp import __version__
-from esm2_amp.errors import InputError
 from esm2_amp.evaluation.page import Page
 from esm2_amp.evaluation.page_parts import ScoredSet
 from esm2_amp.features.store import FeatureStore
@@ -31,6 +29,7 @@ from esm2_amp.tasks.console import log, progress, say, start_logging
 from esm2_amp.tasks.controls import CONTROLS, banner_of
 from esm2_amp.tasks.embedding import check_features, model_features, pick_device
 from esm2_amp.tasks.options import at_least, typed
+from esm2_amp.tasks.output_files import TABLES, output_file
 from esm2_amp.tasks.reporting import (
     mean_vectors,
     measured,
@@ -45,7 +44,6 @@ from esm2_amp.tasks.training_data import file_hash
 from esm2_amp.tasks.training_source import AUTO, find_training_files, read_training_table
 
 COLUMNS = ("protein_a", "protein_b", "probability", "status")
-_NAMES = (".tsv", ".csv", ".tsv.gz", ".csv.gz")
 
 
 def run(cfg: DictConfig) -> Path:
@@ -124,17 +122,7 @@ def _stem(output: Path) -> str:
 def _output(output: str | None, inputs: Iterable[str]) -> Path:
     if output is None:
         return Path("predictions") / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}.tsv"
-    path = Path(output)
-    if not output.endswith(_NAMES):
-        raise InputError(f"output {output!r} is not a table", remedy=f"End its name in {', '.join(_NAMES)}.")
-    if path.is_dir():
-        raise InputError(f"output {output!r} is a folder", remedy="Name a file in it.")
-    parent = next(folder for folder in path.parents if folder.exists())
-    if not (parent.is_dir() and os.access(parent, os.W_OK)):
-        raise InputError(f"output {output!r} cannot be made: {str(parent)!r} is no folder to write to")
-    if any(path.exists() and Path(name).exists() and path.samefile(name) for name in inputs):
-        raise InputError(f"output {output!r} is an input too", remedy="Name another file.")
-    return path
+    return output_file(output, "output", "a table", TABLES, inputs)
 
 
 def _write(

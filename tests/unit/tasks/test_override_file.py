@@ -10,9 +10,10 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from esm2_amp.errors import InputError
-from esm2_amp.tasks.override_file import _as_word, leaves, with_overrides, write_overrides
+from esm2_amp.tasks.override_file import _as_word, as_given, leaves, with_overrides, write_overrides
 
 plain = st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.floats(allow_nan=False, allow_infinity=False)
 texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs"), exclude_characters="$"), max_size=12)
@@ -33,6 +34,16 @@ def test_a_value_comes_out_of_hydra_as_it_was(value: Any) -> None:
 )
 def test_text_stays_text(value: str) -> None:
     assert through_hydra(f"key={_as_word(value)}") == value
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\0")) | st.text("\\\\\\${'\"}a,[", max_size=9))
+def test_text_as_the_shell_gave_it_is_nothing_but_itself(value: str) -> None:
+    (override,) = OverridesParser.create().parse_overrides([as_given(f"a={value}", ["a"])])
+    assert OmegaConf.create({"a": override.value()}).a == value
+
+
+def test_other_options_are_left_alone() -> None:
+    assert [as_given(word, ["a"]) for word in ("aa=1e5", "a", "x.a=[b]")] == ["aa=1e5", "a", "x.a=[b]"]
 
 
 def test_what_the_command_says_goes_before_the_file(tmp_path: Path) -> None:
