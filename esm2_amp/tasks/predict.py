@@ -13,6 +13,7 @@ from typing import IO, Any
 from omegaconf import DictConfig
 
 from esm2_amp import __version__
+from esm2_amp.errors import InputError
 from esm2_amp.evaluation.page import Page
 from esm2_amp.evaluation.page_parts import ScoredSet
 from esm2_amp.features.store import FeatureStore
