@@ -16,8 +16,9 @@ from esm2_amp.data.folds import Fold, protein_disjoint_folds, stratified_folds
 from esm2_amp.errors import InputError
 from esm2_amp.explain.autoencoder import AutoencoderSettings, fit_autoencoder
 from esm2_amp.explain.codes import CodedPairs, cached_codes
-from esm2_amp.explain.dnn import DnnSettings, fit_dnn, tune_dnn
-from esm2_amp.explain.forest_fit import ForestSettings, grow_forest, tune_forest
+from esm2_amp.explain.dnn import CodeMlp, DnnSettings, fit_dnn, tune_dnn
+from esm2_amp.explain.forest import Forest
+from esm2_amp.explain.forest_fit import ForestSettings, HeldOut, grow_forest, tune_forest
 from esm2_amp.explain.surrogate import Surrogate
 from esm2_amp.features.store import FeatureStore
 from esm2_amp.layout import TokenLayout
@@ -108,18 +109,13 @@ def fit_surrogate(
     made_of = fingerprint(store, layout, a, b, label, settings)
     a, b, label = _sample(a, b, label, settings.max_pairs, settings.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    seed, everything = settings.seed, np.arange(len(a))
     folds = settings.deal(a, b, label)
     rows = np.unique(np.concatenate((a, b)))
-    autoencoder, rebuilt = fit_autoencoder(store, layout, rows, settings.autoencoder, seed, device, advance)
+    autoencoder, rebuilt = fit_autoencoder(store, layout, rows, settings.autoencoder, settings.seed, device, advance)
     pairs = CodedPairs(cached_codes(autoencoder, store, layout, rows, cache, advance), a, b, label)
-    tuned = tune_forest(pairs, folds, settings.forest, seed, jobs, advance)
-    forest = grow_forest(pairs, everything, tuned.chosen, settings.forest.trees, seed, jobs)
-    advance(1)
-    learnt = tune_dnn(pairs, folds, settings.dnn, seed, device, advance)
-    dnn = fit_dnn(pairs, everything, settings.dnn, learnt.chosen["epochs"], seed, device)
-    advance(1)
-    chosen = np.random.default_rng(seed).permutation(everything)[: settings.dnn.background]
+    forest, forest_held = _forest(pairs, folds, settings, jobs, advance)
+    dnn, dnn_held = _dnn(pairs, folds, settings, device, advance)
+    chosen = np.random.default_rng(settings.seed).permutation(len(a))[: settings.dnn.background]
     return Surrogate(
         layout=layout,
         encoder=store.encoder,
@@ -132,9 +128,33 @@ def fit_surrogate(
         keys=np.array(store.index["key"][rows]),
         pairs=np.searchsorted(rows, np.stack((a, b), axis=1)).astype(np.int32),
         settings=asdict(settings),
-        quality={"autoencoder": asdict(rebuilt), "forest": asdict(tuned), "dnn": asdict(learnt)},
+        quality={"autoencoder": asdict(rebuilt), "forest": asdict(forest_held), "dnn": asdict(dnn_held)},
         fingerprint=made_of,
     )
+
+
+def _forest(
+    pairs: CodedPairs, folds: list[Fold], settings: SurrogateSettings, jobs: int, advance: Callable[[int], None]
+) -> tuple[Forest, HeldOut]:
+    held = tune_forest(pairs, folds, settings.forest, settings.seed, jobs, advance)
+    everything = np.arange(len(pairs.a))
+    forest = grow_forest(pairs, everything, held.chosen, settings.forest.trees, settings.seed, jobs)
+    advance(1)
+    return forest, held
+
+
+def _dnn(
+    pairs: CodedPairs,
+    folds: list[Fold],
+    settings: SurrogateSettings,
+    device: torch.device,
+    advance: Callable[[int], None],
+) -> tuple[CodeMlp, HeldOut]:
+    held = tune_dnn(pairs, folds, settings.dnn, settings.seed, device, advance)
+    everything = np.arange(len(pairs.a))
+    network = fit_dnn(pairs, everything, settings.dnn, held.chosen["epochs"], settings.seed, device)
+    advance(1)
+    return network, held
 
 
 def _sample(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from surrogate_world import Planted, plant
 
 from esm2_amp.errors import InputError
 from esm2_amp.explain.autoencoder import Autoencoder, AutoencoderSettings, fit_autoencoder
@@ -17,6 +18,11 @@ from esm2_amp.layout import MEAN, SEGMENTS, TokenLayout
 PUBLISHED = AutoencoderSettings((512, 256), 150, 1280, 100, 10, 16, 1e-3, 0.1)
 SMALL = AutoencoderSettings((8,), 2, None, epochs=40, patience=10, batch_size=8, lr=0.01, held_out=0.1)
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    return plant(tmp_path_factory.mktemp("planted") / "store")
 
 
 def fit(
@@ -32,7 +38,7 @@ def test_sizes_are_the_published_ones_in_proportion() -> None:
     assert replace(PUBLISHED, scale_from=None).sizes(192) == (512, 256, 150)
 
 
-def test_two_hidden_numbers_are_found_by_a_code_of_two(planted: Any) -> None:
+def test_two_hidden_numbers_are_found_by_a_code_of_two(planted: Planted) -> None:
     network, worth = fit(planted.store)
     assert worth.explained_variance > 0.97
     assert worth.held_out == 9
@@ -44,14 +50,14 @@ def test_noise_has_no_code(small_store: FeatureStore) -> None:
     assert fit(small_store)[1].explained_variance < 0.3  # 2 of 32 independent numbers
 
 
-def test_a_seed_repeats_and_another_does_not(planted: Any) -> None:
+def test_a_seed_repeats_and_another_does_not(planted: Planted) -> None:
     short = replace(SMALL, epochs=3)
     states = [fit(planted.store, seed=seed, settings=short)[0].state_dict() for seed in (0, 0, 1)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     assert not all(torch.equal(states[0][name], states[2][name]) for name in states[0])
 
 
-def test_every_matrix_has_a_spectral_norm_near_one(planted: Any) -> None:
+def test_every_matrix_has_a_spectral_norm_near_one(planted: Planted) -> None:
     network, _ = fit(planted.store)
     matrices = [m.weight.detach() for m in network.modules() if isinstance(m, torch.nn.Linear)]
     assert len(matrices) == 6
@@ -59,14 +65,14 @@ def test_every_matrix_has_a_spectral_norm_near_one(planted: Any) -> None:
         assert torch.linalg.matrix_norm(matrix, ord=2).item() == pytest.approx(1, abs=0.02)
 
 
-def test_a_protein_is_coded_alike_in_any_company(planted: Any) -> None:
+def test_a_protein_is_coded_alike_in_any_company(planted: Planted) -> None:
     network, _ = fit(planted.store, MEAN)
     tokens = torch.from_numpy(planted.store.gather(np.arange(20), MEAN.stored)).float()
     with torch.inference_mode():
         torch.testing.assert_close(network.encode(tokens)[7:8], network.encode(tokens[7:8]))
 
 
-def test_progress_adds_up_even_where_training_stops_early(planted: Any) -> None:
+def test_progress_adds_up_even_where_training_stops_early(planted: Planted) -> None:
     told: list[int] = []
     settings = replace(SMALL, patience=1, epochs=200)
     rows = np.arange(len(planted.store))
@@ -75,7 +81,7 @@ def test_progress_adds_up_even_where_training_stops_early(planted: Any) -> None:
     assert worth.epochs < 200
 
 
-def test_a_protein_counts_once_however_many_pairs_it_has(planted: Any) -> None:
+def test_a_protein_counts_once_however_many_pairs_it_has(planted: Planted) -> None:
     short = replace(SMALL, epochs=2)
     once, often = (
         fit_autoencoder(planted.store, SEGMENTS, rows, short, 0, CPU, lambda _: None)[0].state_dict()
@@ -84,7 +90,7 @@ def test_a_protein_counts_once_however_many_pairs_it_has(planted: Any) -> None:
     assert all(torch.equal(once[name], often[name]) for name in once)
 
 
-def test_too_few_proteins_are_refused(planted: Any) -> None:
+def test_too_few_proteins_are_refused(planted: Planted) -> None:
     with pytest.raises(InputError, match="7 proteins to train an autoencoder on"):
         fit_autoencoder(planted.store, SEGMENTS, np.arange(7), SMALL, 0, CPU, lambda _: None)
 
