@@ -23,7 +23,7 @@ from esm2_amp.models.blocks import Standardise, mlp
 _PASS = 1 << 20
 """Numbers that go into the network at once, so that memory does not depend on the number of pairs."""
 IG_TOLERANCE = 0.01
-"""Integrated gradients may miss what they should add up to by this share of it."""
+"""Integrated gradients may miss what they should add up to by this share of the logit."""
 
 
 @dataclass(frozen=True)
@@ -197,29 +197,33 @@ class DnnExplainer:
             values = [explainer.attribute(part, baselines=self.background).detach().numpy() for part in parts]
         return np.concatenate(values), float(self._run(self.background).mean())
 
-    def integrated_gradients(self, vectors: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:
+    def integrated_gradients(self, both_orders: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:
         """Integrated gradients (Sundararajan et al. 2017) from the background's mean vector, by Gauss-Legendre.
 
-        Steps are doubled for those vectors whose values miss what they should add up to by more than
-        :data:`IG_TOLERANCE` of it, or of the logit if that is larger, up to the steps of the settings.
+        Steps are doubled for those pairs whose values miss what they should add up to by more than
+        :data:`IG_TOLERANCE` of the pair's logit, up to the steps of the settings.
+
+        Args:
+            both_orders: (2m, 2TC) vectors of m pairs as listed, then swapped.
 
         Returns:
-            values (n, 2TC), and the logit of the baseline: both add up to about the logit of each vector.
+            values (2m, 2TC), and the logit of the baseline: both add up to about the logit of each vector.
         """
-        x, baseline = torch.from_numpy(vectors).double(), self.background.mean(0, keepdim=True)
-        base, logit = float(self._run(baseline)), self._run(x)
-        allowed = IG_TOLERANCE * torch.maximum(logit.abs(), (logit - base).abs())
-        values, open_, steps = torch.zeros_like(x), torch.arange(len(x)), min(32, self.ig_steps)
+        x, baseline = torch.from_numpy(both_orders).double(), self.background.mean(0, keepdim=True)
+        base, logit, pairs = float(self._run(baseline)), self._run(x), len(x) // 2
+        values, open_, steps = torch.zeros_like(x), torch.arange(pairs), min(32, self.ig_steps)
         while len(open_):
-            values[open_] = IntegratedGradients(self.network).attribute(
-                x[open_],
+            both = torch.cat((open_, open_ + pairs))
+            values[both] = IntegratedGradients(self.network).attribute(
+                x[both],
                 baselines=baseline,
                 n_steps=steps,
                 method="gausslegendre",
                 internal_batch_size=max(steps, _PASS // x.shape[1]),
             )
-            error = (values[open_].sum(1) + base - logit[open_]).abs()
-            open_ = open_[error > allowed[open_]] if steps < self.ig_steps else open_[:0]
+            score = logit[both].reshape(2, -1).mean(0)
+            error = ((values[both].sum(1) + base).reshape(2, -1).mean(0) - score).abs()
+            open_ = open_[error > IG_TOLERANCE * score.abs()] if steps < self.ig_steps else open_[:0]
             steps = min(2 * steps, self.ig_steps)
         return values.detach().numpy(), base
 

@@ -107,8 +107,6 @@ def test_other_models_in_a_skops_file_are_refused(model: Any, message: str, tmp_
 
 
 def test_a_hostile_tree_in_a_skops_file_is_refused(forest: Forest, tmp_path: Path) -> None:
-    hostile = Forest(**{**forest.arrays(), "left": forest.left.copy()}, features=forest.features)
-    hostile.left[0] = 30_000
     classifier = to_classifier(forest)
     state = classifier.estimators_[0].tree_.__getstate__()
     state["nodes"]["left_child"][0] = 30_000
