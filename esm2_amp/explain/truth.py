@@ -62,7 +62,7 @@ def both_chains(evidence: ArrayLike, true: ArrayLike) -> NDArray[np.float64]:
     values, mask = _checked(evidence, true)
     chains, true_in = values.reshape(len(values), 2, -1), mask.reshape(len(mask), 2, -1)
     best = np.where(true_in, rankdata(-chains, axis=2), np.inf).min(axis=2, initial=np.inf)
-    return np.where(true_in.any(axis=2).all(axis=1), (best == 1).all(axis=1), np.nan)
+    return np.where(np.all(true_in.any(axis=2), axis=1), np.all(best == 1, axis=1), np.nan)
 
 
 def _checked(evidence: ArrayLike, true: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
