@@ -5,7 +5,8 @@
 
 Simulated pairs of `datasets/demo`, explained by `checkpoints/demo_amps`: attention, rollout, integrated gradients and
 occlusion against the segments that hold the binding modules, beside random values and the same methods on models with
-freshly initialised weights (``--seeds`` of them). True tokens: see ``esm2_amp.explain.planted.planted_tokens``. Every
+freshly initialised weights (``--seeds`` of them). hit@k: one of the k tokens with most evidence is true; both: the
+first of each chain is. True tokens: see ``esm2_amp.explain.planted.planted_tokens``. Every
 number is a mean over pairs with the bounds of its 95 % interval (bootstrap over pairs).
 """
 
@@ -35,7 +36,7 @@ from esm2_amp.explain.occlusion import occlusion
 from esm2_amp.explain.planted import located_tokens, planted_tokens
 from esm2_amp.explain.randomised import random_values, randomised
 from esm2_amp.explain.scoreboard import Scoreboard
-from esm2_amp.explain.truth import truth_measures
+from esm2_amp.explain.truth import both_chains, truth_measures
 from esm2_amp.features.store import FeatureStore
 from esm2_amp.io.atomic import write_json
 from esm2_amp.io.fasta import ProteinSet, read_fasta
@@ -106,46 +107,58 @@ def _truth(
     return np.array(found)
 
 
-def measure(model: TrainedModel, store: FeatureStore, proteins: ProteinSet, seeds: int) -> dict[str, Any]:
-    """Explain every true positive."""
-    rows = store.find(sorted(model.training_sequences()))
-    rows = rows[rows >= 0]
-    baseline = training_mean(model.network, store, rows, 0, BACKGROUND)
-    boards = {name: Scoreboard() for name in ("all", *SETS)}
-    placed = located_tokens(model.network.layout)
-    shuffled = [randomised(model.network, seed) for seed in range(seeds)]
-    shares, blocks, seconds = [], [], 0.0
-    for batch in true_positives(model, store, proteins):
+class Measurement:
+    """The model, its background, and a table for each test set and for all of them."""
+
+    def __init__(self, model: TrainedModel, store: FeatureStore, seeds: int) -> None:
+        rows = store.find(sorted(model.training_sequences()))
+        rows = rows[rows >= 0]
+        self.network, self.background = model.network, background_name(rows, 0, BACKGROUND)
+        self.baseline = training_mean(self.network, store, rows, 0, BACKGROUND)
+        self.shuffled = [randomised(self.network, seed) for seed in range(seeds)]
+        self.placed = located_tokens(self.network.layout)
+        self.boards = {name: Scoreboard() for name in ("all", *SETS)}
+        self.shares: list[NDArray[np.float64]] = []
+        self.blocks: list[NDArray[np.float64]] = []
+        self.seconds = 0.0
+
+    def add(self, batch: Batch) -> None:
+        """Explain a batch by every method, and compare."""
         began = time.process_time()
-        found = methods(model.network, batch.tokens, baseline, MAX_STEPS)
-        seconds += time.process_time() - began
-        blocks.append(found.pop("blocks"))
-        exact = {"error": found.pop("ig error"), "steps": found.pop("ig steps")}
-        found["random"] = random_values(batch.numbers, len(placed), 0)
+        found = methods(self.network, batch.tokens, self.baseline, MAX_STEPS)
+        self.seconds += time.process_time() - began
+        self.shares.append(batch.true[:, self.placed].mean(axis=1))
+        self.blocks.append(found.pop("blocks"))
+        self._note(batch, "ig", {"error": found.pop("ig error"), "steps": found.pop("ig steps")})
+        found["random"] = random_values(batch.numbers, len(self.placed), 0)
         called = np.ones(len(batch.true), dtype=bool)
-        shares.append(batch.true[:, placed].mean(axis=1))
         for name, evidence in found.items():
-            measures = truth_measures(evidence[:, placed], batch.true[:, placed])
-            curve = curves(model.network, batch.tokens.a, batch.tokens.b, baseline, evidence, called)
-            measures |= faithfulness(curve, (1, 2, 5))
-            for board in (boards["all"], boards[batch.name]):
-                board.add(name, {**measures, **(exact if name == "ig" else {})})
-        for network in shuffled:
-            for name, evidence in methods(network, batch.tokens, baseline, FEW_STEPS).items():
+            curve = curves(self.network, batch.tokens.a, batch.tokens.b, self.baseline, evidence, called)
+            self._note(batch, name, {**self._truth(batch, evidence), **faithfulness(curve, (1, 2, 5))})
+        for network in self.shuffled:
+            for name, evidence in methods(network, batch.tokens, self.baseline, FEW_STEPS).items():
                 if evidence.shape == batch.true.shape:
-                    measures = truth_measures(evidence[:, placed], batch.true[:, placed])
-                    for board in (boards["all"], boards[batch.name]):
-                        board.add(f"{name}, randomised", measures)
-    resampling = Resampling(1000, 0, 0.95)
-    return {
-        "background": background_name(rows, 0, BACKGROUND),
-        "true_tokens": float(np.concatenate(shares).mean()),
-        "attention_blocks": np.concatenate(blocks).mean(axis=0).round(4).tolist(),
-        "cpu_seconds_of_the_five_methods": round(seconds, 1),
-        "rows": [
-            {"set": name, **row._asdict()} for name, board in boards.items() for row in board.rows(resampling)
-        ],
-    }  # fmt: skip
+                    self._note(batch, f"{name}, randomised", self._truth(batch, evidence))
+
+    def result(self) -> dict[str, Any]:
+        """What was measured."""
+        resampling = Resampling(1000, 0, 0.95)
+        table = [(name, row) for name, board in self.boards.items() for row in board.rows(resampling)]
+        return {
+            "background": self.background,
+            "true_tokens": float(np.concatenate(self.shares).mean()),
+            "attention_blocks": np.concatenate(self.blocks).mean(axis=0).round(4).tolist(),
+            "cpu_seconds_of_the_five_methods": round(self.seconds, 1),
+            "rows": [{"set": name, **row._asdict()} for name, row in table],
+        }
+
+    def _truth(self, batch: Batch, evidence: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        values, true = evidence[:, self.placed], batch.true[:, self.placed]
+        return {**truth_measures(values, true), "both": both_chains(values, true)}
+
+    def _note(self, batch: Batch, method: str, measures: dict[str, NDArray[np.float64]]) -> None:
+        for board in (self.boards["all"], self.boards[batch.name]):
+            board.add(method, measures)
 
 
 def main() -> None:
@@ -161,13 +174,28 @@ def main() -> None:
         folder = given.store or Path(scratch) / "store"
         for name in ("train", *SETS):
             model.predict(DEMO / f"{name}.tsv", DEMO / "proteins.fasta", store=folder)
-        found = measure(model, FeatureStore(folder), proteins, given.seeds)
+        store = FeatureStore(folder)
+        measurement = Measurement(model, store, given.seeds)
+        for batch in true_positives(model, store, proteins):
+            measurement.add(batch)
+    found = measurement.result()
     _show(found)
     write_json(given.output, {**where_and_when(), **found})
 
 
 def _show(found: dict[str, Any]) -> None:
-    shown = ("hit@1", "hit@2", "rank", "auroc", "aupr", "deletion", "insertion", "comprehensiveness@2", "sufficiency@2")
+    shown = (
+        "hit@1",
+        "hit@2",
+        "both",
+        "rank",
+        "auroc",
+        "aupr",
+        "deletion",
+        "insertion",
+        "comprehensiveness@2",
+        "sufficiency@2",
+    )
     print(found["background"], "| share of true tokens", round(found["true_tokens"], 3), "|", found["attention_blocks"])
     print("".join(f"{title:>16.16}" for title in ("", *shown)))
     table = {(row["set"], row["method"], row["measure"]): row for row in found["rows"]}

@@ -29,9 +29,7 @@ def truth_measures(evidence: ArrayLike, true: ArrayLike) -> dict[str, NDArray[np
     Raises:
         ValueError: shapes that differ, or evidence that is not finite.
     """
-    values, mask = finite(evidence), np.asarray(true, dtype=bool)
-    if values.ndim != 2 or values.shape != mask.shape:
-        raise ValueError(f"evidence of shape {values.shape}, but truth of shape {mask.shape}; both must be (n, K)")
+    values, mask = _checked(evidence, true)
     trues, others = mask.sum(axis=1), (~mask).sum(axis=1)
     rank = rankdata(-values, axis=1)
     best = np.where(mask, rank, np.inf).min(axis=1, initial=np.inf)
@@ -44,6 +42,34 @@ def truth_measures(evidence: ArrayLike, true: ArrayLike) -> dict[str, NDArray[np
         found["auroc"] = np.where(both, right / (trues * others), np.nan)
         found["aupr"] = np.where(both, _average_precision(values, mask) / trues, np.nan)
     return found
+
+
+def both_chains(evidence: ArrayLike, true: ArrayLike) -> NDArray[np.float64]:
+    """(n,) 1 where in each chain the token with most evidence is true, and alone at the top: half an answer is none.
+
+    Chance is far lower than for hit@1, which a module on one chain satisfies.
+
+    Args:
+        evidence: (n, K), the first half of the tokens of chain A, the other half of chain B.
+        true: (n, K) bool.
+
+    Returns:
+        NaN where a chain has no true token.
+
+    Raises:
+        ValueError: as :func:`truth_measures`.
+    """
+    values, mask = _checked(evidence, true)
+    chains, true_in = values.reshape(len(values), 2, -1), mask.reshape(len(mask), 2, -1)
+    best = np.where(true_in, rankdata(-chains, axis=2), np.inf).min(axis=2, initial=np.inf)
+    return np.where(np.all(true_in.any(axis=2), axis=1), np.all(best == 1, axis=1), np.nan)
+
+
+def _checked(evidence: ArrayLike, true: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    values, mask = finite(evidence), np.asarray(true, dtype=bool)
+    if values.ndim != 2 or values.shape != mask.shape:
+        raise ValueError(f"evidence of shape {values.shape}, but truth of shape {mask.shape}; both must be (n, K)")
+    return values, mask
 
 
 def _average_precision(values: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
+from functools import cache
 
 import pytest
 import torch
@@ -43,26 +45,35 @@ def additive() -> Additive:
     return network
 
 
-@pytest.fixture(params=list(NETWORKS))
-def trained(
-    request: pytest.FixtureRequest,
-    make_network: Callable[..., PairNetwork],
-    dataset: Callable[[TokenLayout], PairDataset],
-) -> PairNetwork:
-    """Each network of the project after a few steps on random pairs, left in training mode."""
-    network = make_network(request.param).train()
-    pairs = dataset(network.layout)
-    fit_inputs(network, pairs, standardised=True)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3)
-    batch = pairs.__getitems__(range(32))
-    for _ in range(5):
+@pytest.fixture(scope="session")
+def teach(
+    make_network: Callable[..., PairNetwork], dataset: Callable[[TokenLayout], PairDataset]
+) -> Callable[[str], PairNetwork]:
+    """``teach(name)``: a network of the project after a few steps on random pairs, in training mode."""
+
+    @cache
+    def teach(name: str) -> PairNetwork:
+        network = make_network(name).train()
+        pairs = dataset(network.layout)
+        fit_inputs(network, pairs, standardised=True)
+        optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3)
+        batch = pairs.__getitems__(range(32))
+        for _ in range(5):
+            optimiser.zero_grad()
+            logits = network.training_logits(batch.a, batch.b)
+            target = batch.label if logits.ndim == 1 else batch.label[:, None].expand_as(logits)
+            nn.functional.binary_cross_entropy_with_logits(logits, target).backward()
+            optimiser.step()
         optimiser.zero_grad()
-        logits = network.training_logits(batch.a, batch.b)
-        target = batch.label if logits.ndim == 1 else batch.label[:, None].expand_as(logits)
-        nn.functional.binary_cross_entropy_with_logits(logits, target).backward()
-        optimiser.step()
-    optimiser.zero_grad()
-    return network
+        return network
+
+    return teach
+
+
+@pytest.fixture(params=list(NETWORKS))
+def trained(request: pytest.FixtureRequest, teach: Callable[[str], PairNetwork]) -> PairNetwork:
+    """Each network of the project after a little training, in training mode, to do with as one likes."""
+    return deepcopy(teach(request.param))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from esm2_amp.explain.randomised import random_values
-from esm2_amp.explain.truth import truth_measures
+from esm2_amp.explain.truth import both_chains, truth_measures
 
 
 def test_by_hand() -> None:
@@ -50,6 +50,16 @@ def test_random_values_are_at_chance() -> None:
     assert found["hit@2"].mean() == pytest.approx(1 - 15 * 14 / (20 * 19), abs=0.03)
     assert found["auroc"].mean() == pytest.approx(0.5, abs=0.01)
     assert found["rank"].mean() == pytest.approx(21 / 6, abs=0.1)
+
+
+def test_half_an_answer_is_none() -> None:
+    true = np.array([[1, 0, 0, 0, 1, 0]] * 4 + [[1, 0, 0, 0, 0, 0]], dtype=bool)
+    evidence = [[3, 1, 2, 0, 1, 0], [3, 1, 2, 1, 0, 0], [1, 3, 2, 0, 9, 0], [3, 3, 2, 0, 9, 0], [3, 1, 2, 0, 9, 0]]
+    found = both_chains(evidence, true)
+    assert found[:4].tolist() == [1, 0, 0, 0]  # the last by a tie
+    assert np.isnan(found[4])
+    whole = np.tile(np.arange(20) % 10 < 3, (4000, 1))
+    assert both_chains(random_values(np.arange(4000), 20, 0), whole).mean() == pytest.approx(0.09, abs=0.02)
 
 
 def test_pairs_without_truth_are_undefined_not_zero() -> None:
