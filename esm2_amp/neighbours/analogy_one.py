@@ -8,16 +8,14 @@ import numpy as np
 
 from esm2_amp.neighbours.analogy_bounds import TINY, blocks, frame, room, shifted
 from esm2_amp.neighbours.analogy_groups import GROUPS_TOGETHER, Directions, Reaches, directions, reaches, threshold
-from esm2_amp.neighbours.analogy_triples import Asked, Tables, look, look_closer, scan_triples
+from esm2_amp.neighbours.analogy_triples import Asked, Tables, look, scan_triples
 from esm2_amp.neighbours.best import Doubles, Floats, Indices, Masks, bound, new_best
 
 _GROUPING = 31
 _WIDTH = 256
 _BLOCK = 1024
-_TRIED = 256
+_TRIED = 1 << 14
 _EXTREMES = 32
-_TOGETHER = 32
-_CLOSER = 1 << 14
 
 
 def best_triples(
@@ -48,13 +46,12 @@ def best_triples(
     asked = Asked(vectors, _lengths(vectors), a, sign, 2.0 if max_similarity is None else max_similarity, as_c)
     lines = directions(vectors, a, sign, frame(vectors, sign, _GROUPING))
     if lines.b.size == 0:
-        return new_best(k).ranked()
+        return new_best(k).ranked()  # every other row is equal (opposite)
     points = np.concatenate([shifted(vectors, some, within).astype(np.float32) for some in blocks(n)])
-    floor = _floor(asked, lines, points, k)
     found = reaches(points, lines, threshold(vectors, a, sign, max_similarity, within), within.squares)
     few = points if vectors.shape[1] <= _WIDTH else (points @ within.basis).astype(np.float32)
     tables = _tables(asked, found, room(few, within), within.scale)
-    floor = max(floor, _higher(asked, lines, points, tables, k))
+    floor = _floor(asked, lines, few, tables, k)
     best = new_best(k)
     for start in range(0, n, _BLOCK):
         left = few[start : start + _BLOCK]
@@ -84,26 +81,8 @@ def _tables(asked: Asked, found: Reaches, space: Floats, scale: float) -> Tables
     return Tables(*found, wide_c, wide_d, wide_c.max(axis=1), wide_d.max(axis=1), space, scale)
 
 
-def _floor(asked: Asked, lines: Directions, points: Floats, k: int) -> float:
-    """The k-th best score among some b, each with c and d of extreme products with its direction."""
-    best = new_best(k)
-    places = np.unique(np.linspace(0, lines.b.size - 1, min(lines.b.size, _TRIED)).astype(np.int64))
-    size = min(len(points), max(_EXTREMES, int(np.ceil(np.sqrt(2 * k / max(1, places.size))))))
-    for start in range(0, places.size, _TOGETHER):
-        some = places[start : start + _TOGETHER]
-        rows = lines.b[some]
-        along = lines.unit[some] @ points.T
-        limit = asked.highest * asked.lengths[rows][:, None] * asked.lengths
-        alike = asked.vectors[rows] @ asked.vectors.T > limit
-        as_c = np.where(asked.as_c, along, -np.inf)
-        as_d = np.where(alike, -np.inf, asked.sign * along)
-        for b, one, other in zip(rows, as_c, as_d, strict=True):
-            look(best, asked, b, np.argpartition(-one, size - 1)[:size], np.argpartition(-other, size - 1)[:size])
-    return bound(best)
-
-
-def _higher(asked: Asked, lines: Directions, points: Floats, tables: Tables, k: int) -> float:
-    """The k-th best score among the pairs and groups with the largest bounds, of c and d that add most in each group."""
+def _floor(asked: Asked, lines: Directions, points: Floats, tables: Tables, k: int) -> float:
+    """The k-th best score among pairs and groups with the largest bounds, of the c and d that add most in a group."""
     size = min(len(points), _EXTREMES)
     groups = tables.c.shape[1]
     bounds = np.full((groups, size * size), -np.inf, np.float32)
@@ -114,8 +93,9 @@ def _higher(asked: Asked, lines: Directions, points: Floats, tables: Tables, k: 
         add = tables.c[c, group][:, None] + tables.d[d, group]
         bounds[group] = (add / np.sqrt(np.maximum(squares, TINY))).ravel()
         some_c[group], some_d[group] = c, d
-    chosen = np.argpartition(-bounds.ravel(), min(_CLOSER, bounds.size) - 1)[:_CLOSER]
-    group, cell = np.divmod(chosen, size * size)
+    tried = min(max(_TRIED, k), bounds.size)
+    chosen = np.argpartition(-bounds.ravel(), tried - 1)[:tried]
+    which, cell = np.divmod(chosen, size * size)
     best = new_best(k)
-    look_closer(best, asked, lines, group, some_c[group, cell // size], some_d[group, cell % size])
+    look(best, asked, lines, which, some_c[which, cell // size], some_d[which, cell % size])
     return bound(best)

@@ -99,15 +99,7 @@ def _consider(best: Best, asked: Asked, b: int, c: int, d: int) -> None:
 
 
 @compiled
-def look(best: Best, asked: Asked, b: int, some_c: Indices, some_d: Indices) -> None:
-    """Offer all (b, c, d) of some rows c and d."""
-    for c in some_c:
-        for d in some_d:
-            _consider(best, asked, b, c, d)
-
-
-@compiled
-def look_closer(best: Best, asked: Asked, lines: Directions, groups: Indices, some_c: Indices, some_d: Indices) -> None:
+def look(best: Best, asked: Asked, lines: Directions, groups: Indices, some_c: Indices, some_d: Indices) -> None:
     """Offer the pairs (c, d), one at each place of the arrays, with all b of the group there."""
     for i in range(groups.size):
         for place in range(lines.starts[groups[i]], lines.starts[groups[i] + 1]):
@@ -136,7 +128,7 @@ def _group(best: Best, asked: Asked, lines: Directions, group: int, c: int, d: i
 
 
 @compiled
-def _wide_hits(wide_c: Floats, wide_d: Floats, c: int, d: int, limit: float) -> int:
+def _wide_hits(wide_c: Floats, wide_d: Floats, c: int, d: int, limit: np.float32) -> int:
     """How many wide groups may hold directions whose product with x_c + sign x_d reaches a limit."""
     hits = 0
     for wide in range(wide_c.shape[1]):
@@ -153,7 +145,7 @@ def _pair(
     tables: Tables,
     c: int,
     d: int,
-    limit: float,
+    limit: np.float32,
     step: Floats,
 ) -> None:
     """Go through the groups of directions for the ordered pair (c, d).
