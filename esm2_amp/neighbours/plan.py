@@ -11,6 +11,7 @@ from esm2_amp.errors import InputError
 
 EXACT = "exact"
 """In place of a factory: no index, every vector is looked at."""
+_FLAT = "Flat"  # faiss's name for the same
 EXACT_VALUES = 1 << 28
 """Up to so many values (rows x dimensions) exact search takes a fraction of a second and an index is not worth it."""
 GB = 10**9
@@ -154,7 +155,7 @@ def choices(rows: int, dim: int, memory_gb: float) -> list[Plan]:
 def plan_of(rows: int, dim: int, memory_gb: float, factory: str) -> Plan:
     """The plan of one factory, whether it fits or not; see :func:`make_plan`."""
     memory = round(memory_gb * GB)
-    if factory == EXACT:
+    if factory in (EXACT, _FLAT):
         return Plan(rows, dim, EXACT, 0, 0, 0, 0, dim, 0, 0, memory)
     factory = factory.replace("IVF*", f"IVF{lists_for(rows)}")
     index, ivf = new_index(dim, factory)
