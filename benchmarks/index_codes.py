@@ -36,7 +36,6 @@ FACTORIES = (
     "PCAR256,IVF*,RaBitQ",
     "IVF*,RaBitQ",
     "PCA384,IVF*,SQ8",
-    "OPQ128_512,IVF*,PQ128x4fsr",
 )
 SHARES, CANDIDATES = (0.03, 0.25), (50, 200)
 
