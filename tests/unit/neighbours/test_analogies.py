@@ -116,6 +116,20 @@ def test_a_one_row_query_equals_all_triples_one_by_one(kind: str, op: str) -> No
 
 
 @pytest.mark.parametrize("op", OPERATIONS)
+@pytest.mark.parametrize("seed", range(3))
+def test_thresholds_where_all_cosines_are_nearly_one(op: str, seed: int) -> None:
+    """Far from 0 the cosines differ by less than float32 can tell, and thresholds still hold exactly."""
+    x = (1000 + matrix("random", n=24, d=5, seed=seed)).astype(np.float32)
+    for share in (0.3, 0.6, 0.9):
+        highest = float(np.quantile(Oracle(x, op, None).cosine, share))
+        oracle = Oracle(x, op, highest)
+        every = [item for b in range(len(x)) for item in oracle.scores(3, b)]
+        oracle.check(3, analogies_of_one(x, 3, 40, highest, op), every, 40)
+        every = list(oracle.scores(3, 4))
+        oracle.check(3, analogies_of_pair(x, 3, 4, 40, highest, op), every, 40)
+
+
+@pytest.mark.parametrize("op", OPERATIONS)
 @pytest.mark.parametrize("highest", [None, 0.8])
 def test_a_one_row_query_over_many_groups_equals_its_pair_queries(op: str, highest: float | None) -> None:
     x = matrix("clustered", n=400, d=24, seed=4)
