@@ -81,7 +81,8 @@ def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     """Blocks larger and smaller than the matrices."""
     for module in (analogy_pairs, analogy_one):
         monkeypatch.setattr(module, "_BLOCK", request.param)
-    monkeypatch.setattr(analogy_pairs, "_WIDTH", 3)
+    monkeypatch.setattr(analogy_pairs, "_WIDTHS", (2, 3))
+    monkeypatch.setattr(analogy_pairs, "_PASSING", 0.05)
     monkeypatch.setattr(analogy_pairs, "_EXTREMES", 8)
     monkeypatch.setattr(analogy_one, "_EXTREMES", 4)
 
