@@ -59,7 +59,7 @@ class Projection(NamedTuple):
 
 
 def frame(vectors: Floats, sign: float, width: int) -> Frame:
-    """The frame of ``vectors`` (n, d) with ``width`` directions, or d if that is less."""
+    """The frame of ``vectors`` (n, d) with ``width`` directions, 0 to d."""
     rows = np.unique(np.linspace(0, len(vectors) - 1, min(len(vectors), _SAMPLE)).astype(np.int64))
     sample = vectors[rows].astype(np.float64)
     centre = sample.mean(axis=0) if sign < 0 else np.zeros(vectors.shape[1])
@@ -82,6 +82,15 @@ def project(vectors: Floats, direction: Doubles, within: Frame) -> Projection:
     for some in blocks(len(vectors)):
         found = shifted(vectors, some, within) @ axes
         points[some], along[some] = found[:, :-1], found[:, -1]
+    return Projection(points, along, room(points, within))
+
+
+def whole(vectors: Floats, direction: Doubles, within: Frame) -> Projection:
+    """All d coordinates as they are: |v|² itself, but for rounding."""
+    points, along = np.empty(vectors.shape, np.float32), np.empty(len(vectors), np.float32)
+    for some in blocks(len(vectors)):
+        moved = shifted(vectors, some, within)
+        points[some], along[some] = moved, moved @ direction
     return Projection(points, along, room(points, within))
 
 
@@ -108,10 +117,7 @@ def blocks(n: int) -> list[slice]:
 
 def _principal(sample: Doubles, width: int) -> Doubles:
     """(d, width) orthonormal directions near the leading principal ones: three rounds of subspace iteration."""
-    dimensions = sample.shape[1]
-    if width >= dimensions:
-        return np.eye(dimensions)
-    basis = np.linalg.qr(np.random.default_rng(0).normal(size=(dimensions, width)))[0]
+    basis = np.linalg.qr(np.random.default_rng(0).normal(size=(sample.shape[1], width)))[0]
     for _ in range(3):
         basis = np.linalg.qr(sample.T @ (sample @ basis))[0]
     return basis

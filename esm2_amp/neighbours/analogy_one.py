@@ -12,7 +12,6 @@ from esm2_amp.neighbours.analogy_triples import Asked, Tables, look, scan_triple
 from esm2_amp.neighbours.best import Doubles, Floats, Indices, Masks, bound, new_best
 
 _GROUPING = 31
-_WIDTH = 256
 _BLOCK = 1024
 _TRIED = 1 << 14
 _EXTREMES = 32
@@ -29,7 +28,7 @@ def best_triples(
 ) -> tuple[Indices, Doubles]:
     """(found, 3) rows (b, c, d) and (found,) scores of the k best triples, best first.
 
-    Every pair (c, d) is bounded over all b by one sum and a length in few dimensions; what passes, for each group of
+    Every pair (c, d) is bounded over all b by one sum and a length; what passes, for each group of
     similar directions; what passes again, for each b of the group; what is left is scored in float64.
 
     Args:
@@ -42,21 +41,22 @@ def best_triples(
         advance: called with the number of rows done, n in all.
     """
     n = len(vectors)
-    within = frame(vectors, sign, _WIDTH)
+    within = frame(vectors, sign, 0)
     asked = Asked(vectors, _lengths(vectors), a, sign, 2.0 if max_similarity is None else max_similarity, as_c)
-    lines = directions(vectors, a, sign, frame(vectors, sign, _GROUPING))
+    lines = directions(vectors, a, sign, frame(vectors, sign, min(_GROUPING, vectors.shape[1])))
     if lines.b.size == 0:
+        if advance is not None:
+            advance(n)
         return new_best(k).ranked()  # every other row is equal (opposite)
     points = np.concatenate([shifted(vectors, some, within).astype(np.float32) for some in blocks(n)])
     found = reaches(points, lines, threshold(vectors, a, sign, max_similarity, within), within.squares)
-    few = points if vectors.shape[1] <= _WIDTH else (points @ within.basis).astype(np.float32)
-    tables = _tables(asked, found, room(few, within), within.scale)
-    floor = _floor(asked, lines, few, tables, k)
+    tables = _tables(asked, found, room(points, within), within.scale)
+    floor = _floor(asked, lines, points, tables, k)
     best = new_best(k)
     for start in range(0, n, _BLOCK):
-        left = few[start : start + _BLOCK]
+        left = points[start : start + _BLOCK]
         for other in range(start, n, _BLOCK):
-            product = left @ few[other : other + _BLOCK].T
+            product = left @ points[other : other + _BLOCK].T
             scan_triples(best, floor, asked, lines, tables, (start, other), product)
         if advance is not None:
             advance(len(left))

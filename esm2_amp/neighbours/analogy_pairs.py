@@ -6,12 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from esm2_amp.neighbours.analogy_bounds import LOWEST_BOUND, Projection, frame, project
+from esm2_amp.neighbours.analogy_bounds import LOWEST_BOUND, Projection, frame, project, whole
 from esm2_amp.neighbours.analogy_scan import Question, Side, passing, scan
 from esm2_amp.neighbours.best import Best, Doubles, Floats, Indices, Masks, bound, new_best
 
-_WIDTH = 31
-_WIDER = 4
+_WIDTHS = (31, 127)
 _PASSING = 0.002  # scoring a pair costs as much as some hundred bounds
 _BLOCK = 1024
 _EXTREMES = 256
@@ -52,14 +51,16 @@ def best_pairs(
 
 def _bounds(asked: Question, k: int) -> tuple[Projection, float, float]:
     """A projection wide enough that few pairs pass, a score that the k best pairs reach (or -inf), and the scale."""
-    width, wide = _WIDTH, asked.vectors.shape[1]
-    while True:
-        within = frame(asked.vectors, asked.sign, width)
-        bounds = project(asked.vectors, asked.direction, within)
-        floor = _floor(asked, k, bounds)
-        if width >= wide or floor <= LOWEST_BOUND or _share(asked, bounds, floor) <= _PASSING:
-            return bounds, floor, within.scale
-        width *= _WIDER
+    for width in _WIDTHS:
+        if width < asked.vectors.shape[1]:
+            within = frame(asked.vectors, asked.sign, width)
+            bounds = project(asked.vectors, asked.direction, within)
+            floor = _floor(asked, k, bounds)
+            if floor <= LOWEST_BOUND or _share(asked, bounds, floor) <= _PASSING:
+                return bounds, floor, within.scale
+    within = frame(asked.vectors, asked.sign, 0)
+    bounds = whole(asked.vectors, asked.direction, within)
+    return bounds, _floor(asked, k, bounds), within.scale
 
 
 def _floor(asked: Question, k: int, bounds: Projection) -> float:

@@ -81,7 +81,8 @@ def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     """Blocks larger and smaller than the matrices."""
     for module in (analogy_pairs, analogy_one):
         monkeypatch.setattr(module, "_BLOCK", request.param)
-    monkeypatch.setattr(analogy_pairs, "_WIDTH", 3)
+    monkeypatch.setattr(analogy_pairs, "_WIDTHS", (2, 3))
+    monkeypatch.setattr(analogy_pairs, "_PASSING", 0.05)
     monkeypatch.setattr(analogy_pairs, "_EXTREMES", 8)
     monkeypatch.setattr(analogy_one, "_EXTREMES", 4)
 
@@ -113,6 +114,20 @@ def test_a_one_row_query_equals_all_triples_one_by_one(kind: str, op: str) -> No
         every = [item for b in range(len(x)) for item in oracle.scores(3, b)]
         for k in (1, 40, len(every) + 5):
             oracle.check(3, analogies_of_one(x, 3, k, highest, op), every, k)
+
+
+@pytest.mark.parametrize("op", OPERATIONS)
+@pytest.mark.parametrize("seed", range(3))
+def test_thresholds_where_all_cosines_are_nearly_one(op: str, seed: int) -> None:
+    """Far from 0 the cosines differ by less than float32 can tell, and thresholds still hold exactly."""
+    x = (1000 + matrix("random", n=24, d=5, seed=seed)).astype(np.float32)
+    for share in (0.3, 0.6, 0.9):
+        highest = float(np.quantile(Oracle(x, op, None).cosine, share))
+        oracle = Oracle(x, op, highest)
+        every = [item for b in range(len(x)) for item in oracle.scores(3, b)]
+        oracle.check(3, analogies_of_one(x, 3, 40, highest, op), every, 40)
+        every = list(oracle.scores(3, 4))
+        oracle.check(3, analogies_of_pair(x, 3, 4, 40, highest, op), every, 40)
 
 
 @pytest.mark.parametrize("op", OPERATIONS)
