@@ -5,12 +5,13 @@
 
 The shipped AMPS on the first pairs of the demo's three test files, all methods, faithfulness on 100 pairs, 20 pages
 without figures, through ``esm2-amp explain`` as users run it. The first run computes the features and teaches the
-surrogates, the others find them. Each row is one process.
+surrogates, the others find them. Each row is one process. The measures of faithfulness of the last are kept.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import os
 import sys
 import tempfile
@@ -52,7 +53,9 @@ def main() -> None:
             cost = measured([*command, f"pairs={pairs_file(folder, count)}", f"output=out{count}"], folder)
             rows.append({"pairs": count, "what": "all methods, faithfulness, pages", **cost})
             print(rows[-1], flush=True)
-    write_json(given.output, {**where_and_when(), "threads": given.threads, "rows": rows})
+        with (folder / f"out{given.pairs[-1]}" / "faithfulness.tsv").open(newline="") as stream:
+            measures = list(csv.DictReader(stream, delimiter="\t"))
+    write_json(given.output, {**where_and_when(), "threads": given.threads, "rows": rows, "faithfulness": measures})
 
 
 if __name__ == "__main__":
