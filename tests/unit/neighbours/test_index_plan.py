@@ -56,6 +56,12 @@ def test_a_factory_that_does_not_fit_is_refused_with_one_that_does() -> None:
         make_plan(ATLAS, 2560, 24, "IVF*,SQ8")
 
 
+@pytest.mark.parametrize("factory", ["Flat", "exact"])
+def test_exact_search_can_be_asked_for_by_name(factory: str) -> None:
+    plan = make_plan(ATLAS, 2560, 24, factory)
+    assert (plan.factory, plan.lists, plan.index_bytes) == ("exact", 0, 0)
+
+
 def test_few_vectors_need_no_index() -> None:
     plan = make_plan(7997, 1280, 1)
     assert (plan.factory, plan.index_bytes, plan.lists) == (EXACT, 0, 0)
@@ -82,7 +88,7 @@ def test_lists_can_be_trained(rows: int) -> None:
     [
         ("Nonsense", "could not parse index string Nonsense"),
         ("HNSW32", "not an index of inverted lists"),
-        ("Flat", "not an index of inverted lists"),
+        ("HNSW32", "not an index of inverted lists"),
         ("IVF16,RaBitQ,RFlat", "not an index of inverted lists"),
         ("IVF16,PQ77", "faiss cannot build"),
         ("PCAR512,IVF16,RaBitQ", "makes 512 dimensions of 64"),
