@@ -29,7 +29,7 @@ from esm2_amp.data.batch import PairBatch
 from esm2_amp.data.dataset import PairDataset
 from esm2_amp.evaluation.intervals import Resampling
 from esm2_amp.explain.attention import attention_weights, block_structure, received, rollout
-from esm2_amp.explain.background import background_name, training_mean
+from esm2_amp.explain.background import training_mean
 from esm2_amp.explain.faithfulness import curves, faithfulness
 from esm2_amp.explain.gradients import integrated_gradients
 from esm2_amp.explain.occlusion import occlusion
@@ -41,7 +41,7 @@ from esm2_amp.features.store import FeatureStore
 from esm2_amp.io.atomic import write_json
 from esm2_amp.io.fasta import ProteinSet, read_fasta
 from esm2_amp.io.pairs import iter_pairs
-from esm2_amp.io.planted_regions import read_planted_regions
+from esm2_amp.io.regions import read_annotations
 from esm2_amp.layout import TokenLayout
 from esm2_amp.models.network import PairNetwork
 from esm2_amp.models.predictor import TrainedModel, needed_proteins
@@ -84,7 +84,7 @@ def methods(
 
 def true_positives(model: TrainedModel, store: FeatureStore, proteins: ProteinSet) -> Iterator[Batch]:
     """Batches of the pairs of each test set that interact and are called so."""
-    regions = read_planted_regions(DEMO / "regions.tsv")
+    regions = read_annotations([DEMO / "regions.tsv"], None).regions
     layout, number = model.network.layout, 0
     for name in SETS:
         sequences = {protein.id: protein for protein in needed_proteins(iter_pairs(DEMO / f"{name}.tsv"), proteins)}
@@ -113,7 +113,10 @@ class Measurement:
     def __init__(self, model: TrainedModel, store: FeatureStore, seeds: int) -> None:
         rows = store.find(sorted(model.training_sequences()))
         rows = rows[rows >= 0]
-        self.network, self.background = model.network, background_name(rows, 0, BACKGROUND)
+        self.network, self.background = (
+            model.network,
+            f"mean of {BACKGROUND} of {len(rows)} training proteins, drawn with seed 0",
+        )
         self.baseline = training_mean(self.network, store, rows, 0, BACKGROUND)
         self.shuffled = [randomised(self.network, seed) for seed in range(seeds)]
         self.placed = located_tokens(self.network.layout)

@@ -15,7 +15,7 @@ _PROTEINS = 256  # read from the store at once
 
 
 def training_mean(network: PairNetwork, store: FeatureStore, rows: NDArray[np.int64], seed: int, size: int) -> Tensor:
-    """Mean tokens of training proteins, each protein counted once; :func:`background_name` says of which.
+    """Mean tokens of training proteins, each protein counted once.
 
     Args:
         network: whose tokens; without rows, the mean that its standardisation keeps is taken.
@@ -45,16 +45,6 @@ def training_mean(network: PairNetwork, store: FeatureStore, rows: NDArray[np.in
     for start in range(0, len(drawn), _PROTEINS):
         total += store.gather(drawn[start : start + _PROTEINS], network.layout.stored).sum(axis=0, dtype=np.float64)
     return torch.from_numpy(total / len(drawn)).float()
-
-
-def background_name(rows: NDArray[np.int64], seed: int, size: int) -> str:
-    """Say which background :func:`training_mean` gives for these arguments."""
-    count = len(np.unique(rows))
-    if not count:
-        return "mean of all training proteins, kept in the model"
-    if count <= size:
-        return f"mean of {count:,} training proteins, all that the feature store holds"
-    return f"mean of {size:,} of {count:,} training proteins, drawn with seed {seed}"
 
 
 def _is_fitted(network: PairNetwork) -> bool:

@@ -15,7 +15,7 @@ from esm2_amp.explain.faithfulness import curves, evidence_for_call, faithfulnes
 from esm2_amp.explain.methods import UNSIGNED, Attributions, explain_model
 from esm2_amp.explain.planted import located_tokens
 from esm2_amp.explain.randomised import random_values
-from esm2_amp.explain.truth import truth_measures
+from esm2_amp.explain.truth import both_chains, truth_measures
 from esm2_amp.models.network import PairNetwork
 
 Floats = NDArray[np.float64]
@@ -125,7 +125,8 @@ class Explainer:
         if batch.truth is not None:
             located = located_tokens(self.network.layout)
             if located.any():
-                found |= truth_measures(importance[:, located], batch.truth[:, located])
+                segments, true = importance[:, located], batch.truth[:, located]
+                found |= truth_measures(segments, true) | {"both": both_chains(segments, true)}
         return found
 
     def _stability(self, batch: Batch, values: Values) -> dict[str, Floats]:

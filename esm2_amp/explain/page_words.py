@@ -67,6 +67,7 @@ METHODS = {
 MEASURES = {
     "hit": Measure("hit", True, "share of true positives with a token that carries the interaction in the k highest"),
     "rank": Measure("mean rank", False, "place of the best token that carries the interaction; 1 is best"),
+    "both": Measure("both chains", True, "share of true positives whose highest token of each chain carries it"),
     "auroc": Measure("AUROC", True, "how well the values tell tokens that carry the interaction from others"),
     "aupr": Measure("AUPR", True, "the same as average precision"),
     "deletion": Measure(

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from esm2_amp.errors import InputError
-from esm2_amp.io.planted_regions import Module, module_of
 from esm2_amp.layout import SEGMENT_NAMES, TokenLayout, segment_bounds
 from esm2_amp.records import Region
+
+_NOTE = re.compile(r"family=([^;=]+);binds=([^;=]+)")
+_REMEDY = "Give the regions.tsv of a folder that esm2-amp simulate wrote."
+
+
+class Module(NamedTuple):
+    """An interaction module: a region of ``start`` to ``end`` (1-based, inclusive), its family, and which it binds."""
+
+    start: int
+    end: int
+    family: str
+    binds: str
 
 
 def planted_tokens(
@@ -39,6 +52,21 @@ def planted_tokens(
     binding_a = [module for module in a if any(other.family == module.binds for other in b)]
     binding_b = [module for module in b if any(other.family == module.binds for other in a)]
     return np.concatenate([_chain(layout, length_a, binding_a), _chain(layout, length_b, binding_b)])
+
+
+def module_of(region: Region) -> Module:
+    """The interaction module that a region of the simulator is.
+
+    Raises:
+        InputError: its note names no family and partner.
+    """
+    found = _NOTE.fullmatch(region.note)
+    if found is None:
+        raise InputError(
+            f"the note {region.note!r} of a region of {region.protein} does not read family=...;binds=...",
+            remedy=_REMEDY,
+        )
+    return Module(region.start, region.end, *found.groups())
 
 
 def is_module(region: Region) -> bool:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from esm2_amp.errors import InputError
-from esm2_amp.explain.background import background_name, training_mean
+from esm2_amp.explain.background import training_mean
 from esm2_amp.features.store import FeatureStore
 from esm2_amp.models.network import PairNetwork
 from esm2_amp.models.networks import NETWORKS
@@ -26,7 +26,6 @@ def test_it_is_the_mean_of_distinct_training_proteins(make_network: Make, small_
     found = training_mean(network, small_store, rows, seed=0, size=10)
     assert found.dtype == torch.float32
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6, atol=1e-6)
-    assert background_name(rows, 0, 10) == "mean of 3 training proteins, all that the feature store holds"
 
 
 def test_more_than_size_are_drawn_with_the_seed(make_network: Make, small_store: FeatureStore) -> None:
@@ -35,7 +34,6 @@ def test_more_than_size_are_drawn_with_the_seed(make_network: Make, small_store:
     assert torch.equal(found[0], found[1])
     assert not torch.allclose(found[0], found[2])
     assert torch.equal(training_mean(network, small_store, rows[::-1], 1, 6), found[0])
-    assert background_name(rows, 1, 6) == "mean of 6 of 24 training proteins, drawn with seed 1"
 
 
 def test_without_proteins_it_is_the_mean_in_the_model(make_network: Make, small_store: FeatureStore) -> None:
@@ -46,7 +44,6 @@ def test_without_proteins_it_is_the_mean_in_the_model(make_network: Make, small_
     assert torch.equal(found, kept)
     found += 1  # a copy: the network's own mean stays
     assert torch.equal(network.standardise.mean, kept)
-    assert background_name(NONE, 0, 6) == "mean of all training proteins, kept in the model"
 
 
 def test_without_proteins_and_without_a_mean_it_is_refused(make_network: Make, small_store: FeatureStore) -> None:

@@ -88,7 +88,6 @@ def test_lists_can_be_trained(rows: int) -> None:
     [
         ("Nonsense", "could not parse index string Nonsense"),
         ("HNSW32", "not an index of inverted lists"),
-        ("HNSW32", "not an index of inverted lists"),
         ("IVF16,RaBitQ,RFlat", "not an index of inverted lists"),
         ("IVF16,PQ77", "faiss cannot build"),
         ("PCAR512,IVF16,RaBitQ", "makes 512 dimensions of 64"),
