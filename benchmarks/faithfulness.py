@@ -35,7 +35,7 @@ from esm2_amp.explain.gradients import integrated_gradients
 from esm2_amp.explain.occlusion import occlusion
 from esm2_amp.explain.planted import located_tokens, planted_tokens
 from esm2_amp.explain.randomised import random_values, randomised
-from esm2_amp.explain.scoreboard import Scoreboard
+from esm2_amp.explain.scoreboard import Row, Scoreboard
 from esm2_amp.explain.truth import both_chains, truth_measures
 from esm2_amp.features.store import FeatureStore
 from esm2_amp.io.atomic import write_json
@@ -120,7 +120,7 @@ class Measurement:
         self.boards = {name: Scoreboard() for name in ("all", *SETS)}
         self.shares: list[NDArray[np.float64]] = []
         self.blocks: list[NDArray[np.float64]] = []
-        self.seconds = 0.0
+        self.seconds, self.largest_error = 0.0, 0.0
 
     def add(self, batch: Batch) -> None:
         """Explain a batch by every method, and compare."""
@@ -129,6 +129,7 @@ class Measurement:
         self.seconds += time.process_time() - began
         self.shares.append(batch.true[:, self.placed].mean(axis=1))
         self.blocks.append(found.pop("blocks"))
+        self.largest_error = max(self.largest_error, float(found["ig error"].max()))
         self._note(batch, "ig", {"error": found.pop("ig error"), "steps": found.pop("ig steps")})
         found["random"] = random_values(batch.numbers, len(self.placed), 0)
         called = np.ones(len(batch.true), dtype=bool)
@@ -146,10 +147,11 @@ class Measurement:
         table = [(name, row) for name, board in self.boards.items() for row in board.rows(resampling)]
         return {
             "background": self.background,
-            "true_tokens": float(np.concatenate(self.shares).mean()),
+            "true_tokens": round(float(np.concatenate(self.shares).mean()), 4),
             "attention_blocks": np.concatenate(self.blocks).mean(axis=0).round(4).tolist(),
+            "largest_ig_error": round(self.largest_error, 4),
             "cpu_seconds_of_the_five_methods": round(self.seconds, 1),
-            "rows": [{"set": name, **row._asdict()} for name, row in table],
+            "rows": [{"set": name, **_rounded(row)} for name, row in table],
         }
 
     def _truth(self, batch: Batch, evidence: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
@@ -159,6 +161,10 @@ class Measurement:
     def _note(self, batch: Batch, method: str, measures: dict[str, NDArray[np.float64]]) -> None:
         for board in (self.boards["all"], self.boards[batch.name]):
             board.add(method, measures)
+
+
+def _rounded(row: Row) -> dict[str, Any]:
+    return {key: round(value, 4) if isinstance(value, float) else value for key, value in row._asdict().items()}
 
 
 def main() -> None:
