@@ -20,7 +20,7 @@ SMALL_CHANGE = 0.1
 """Least logit difference that an error is relative to: at most .025 of probability, too little to ask a reason for."""
 _NODES = 8  # of Gauss-Legendre, on a piece
 _PAIRS = 16  # whose pieces are held at once
-_SHARE = 0.25  # of the tolerance that one piece may use; errors of pieces mostly cancel
+_SHARES = (1 / 4, 1 / 16, 1 / 64)  # of the tolerance for one piece: errors of pieces mostly cancel; if not, once more
 
 
 class IntegratedGradients(NamedTuple):
@@ -66,10 +66,13 @@ def integrated_gradients(
     steps = torch.zeros(n, dtype=torch.int64)
     # cudnn's recurrent layers give no gradient in evaluation mode
     with evaluation_mode(network), torch.backends.cudnn.flags(enabled=False):
-        for some in torch.split(torch.arange(n), _PAIRS):
-            line = _Line(network, pairs[some], plain)
-            values, error[some], steps[some] = _integrate(line, tolerance, max_steps)
-            signed[some], absolute[some] = values.sum(dim=-1), values.abs().sum(dim=-1)
+        todo = torch.arange(n)
+        for share in _SHARES:
+            for some in torch.split(todo, _PAIRS):
+                line = _Line(network, pairs[some], plain)
+                values, error[some], steps[some] = _integrate(line, share * tolerance, max_steps)
+                signed[some], absolute[some] = values.sum(dim=-1), values.abs().sum(dim=-1)
+            todo = todo[(error[todo] > tolerance) & (steps[todo] <= max_steps // 2)]  # what used up its steps is said
     return IntegratedGradients(signed, absolute, error, steps)
 
 
@@ -94,8 +97,8 @@ class _Line:
         return values, logits(self.network, last) - logits(self.network, first) - values.double().sum(dim=(1, 2))
 
 
-def _integrate(line: _Line, tolerance: float, max_steps: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Values (n, 2T, D), completeness errors (n,) and steps (n,) of whole lines."""
+def _integrate(line: _Line, allowed: float, max_steps: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Values (n, 2T, D), completeness errors (n,) and steps (n,) of whole lines; ``allowed``: a piece's error."""
     n, nodes = len(line.pairs), min(_NODES, max_steps)
     values, missing = torch.zeros(line.pairs.shape), torch.zeros(n, dtype=torch.float64)
     steps = torch.zeros(n, dtype=torch.int64)
@@ -105,7 +108,7 @@ def _integrate(line: _Line, tolerance: float, max_steps: int) -> tuple[Tensor, T
         parts = [line.attribute(pair[piece], low[piece], high[piece], nodes) for piece in pieces]
         found, lack = (torch.cat(part) for part in zip(*parts, strict=True))
         steps += nodes * torch.bincount(pair, minlength=n)
-        bad = lack.abs() > _SHARE * tolerance * line.change[pair]
+        bad = lack.abs() > allowed * line.change[pair]
         bad &= (steps + 2 * nodes * torch.bincount(pair[bad], minlength=n) <= max_steps)[pair]
         values.index_add_(0, pair[~bad], found[~bad])
         missing.index_add_(0, pair[~bad], lack[~bad])

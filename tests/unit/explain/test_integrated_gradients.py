@@ -82,6 +82,16 @@ def test_only_pairs_that_need_them_get_more_steps(additive: Any) -> None:
     torch.testing.assert_close(found.signed[1, :2], torch.tensor([3.0, 1.0]), rtol=0.01, atol=0)
 
 
+def test_errors_of_pieces_that_add_up_are_not_left(additive: Any) -> None:
+    # many kinks, and a change that is small beside them: one piece is within its share, all together are not
+    additive.standardise.fit(torch.zeros(10, 4), torch.ones(10, 4))
+    additive.logit = lambda a, b: torch.relu(torch.sin(a[:, 0, 0])) * 0.2 + a[:, 1, 0] * 0.1 + 0 * b.sum(dim=(1, 2))
+    a, b = torch.ones(2, 20, 10, 4)
+    a[:, 0, 0] = torch.linspace(20, 60, 20)
+    for tolerance in (0.03, 0.01):
+        assert integrated_gradients(additive, a, b, torch.zeros(10, 4), tolerance, 8192).error.max() <= tolerance
+
+
 def test_too_few_steps_are_said(additive: Any) -> None:
     steep = Steep()
     additive.standardise.fit(torch.zeros(10, 4), torch.ones(10, 4))
