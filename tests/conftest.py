@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import secrets
 import shutil
 import socket
@@ -36,6 +37,13 @@ settings.load_profile("repeatable")
 
 ROOT = Path(__file__).parents[1]
 WIDTH = 32
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """What a test sets for itself, the next one does not inherit: threads wait far longer than they work."""
+    if "torch" in sys.modules:  # many tests do without
+        sys.modules["torch"].set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from esm2_amp.explain.surrogate_files import load_surrogate, save_surrogate
 from esm2_amp.explain.surrogate_fit import fingerprint, fit_surrogate
 from esm2_amp.features.store import FeatureStore
 from esm2_amp.tasks.console import log, progress
+from esm2_amp.tasks.embedding import limited_threads
 from esm2_amp.tasks.explain_input import Scored
 
 _KEPT = "surrogates"
@@ -79,7 +80,8 @@ def teach(scored: Scored, methods: Sequence[str]) -> Taught:
         return Taught(load_surrogate(folder), scored.store)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     log.info("Teaching a forest and a perceptron on %s training pairs.", f"{min(len(table), settings.max_pairs):,}")
-    with progress("surrogates", "steps") as (begin, advance):
+    # layers this small take longer on several threads, and many times longer where the cores are busy
+    with limited_threads(1), progress("surrogates", "steps") as (begin, advance):
         begin(settings.steps() + len(np.unique(rows)))
         cache, jobs = folder.parent / "codes", os.cpu_count() or 1
         surrogate = fit_surrogate(*pairs, cache=cache, jobs=jobs, advance=advance)
