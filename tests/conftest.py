@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
