@@ -17,7 +17,7 @@ METRICS: tuple[Metric, ...] = ("cosine", "ip", "l2")
 
 _COSINE, _PRODUCT, _DISTANCE = range(3)
 _CELLS = 1 << 22  # numbers of a block of vectors: 16 MB
-_ROWS = 2048
+_ROWS = 1024
 _TILE = 512
 
 
