@@ -28,6 +28,8 @@ MEASURED, RANDOMISED, STABILITY = "measured", "randomised", "stability"
 """First part of the names of measures: of a method, of the same method on the model with fresh weights, over seeds."""
 OVER_RANDOM = "over_random"
 """Measure: insertion minus deletion of a method, minus the same of random values on the same pair."""
+COARSE_TOLERANCE, COARSE_STEPS = 0.05, 128
+"""Of integrated gradients that are only compared with others: of the model with fresh weights, of other baselines."""
 KS = (1, 2, 5)
 """The k of comprehensiveness and sufficiency."""
 
@@ -70,7 +72,8 @@ class Explainer:
 
     def of_model(self, batch: Batch) -> Attributions:
         """What the methods that look into the model say."""
-        return self._explain(self.network, batch, self.baselines[0])
+        baseline, exactness = self.baselines[0], (self.tolerance, self.max_steps)
+        return explain_model(self.network, batch.a, batch.b, baseline, self.methods, *exactness)
 
     def arrays(self, batch: Batch, surrogates: Surrogates) -> dict[str, NDArray[np.generic]]:
         """All of one batch, by names that are parts joined by ``/``.
@@ -101,8 +104,10 @@ class Explainer:
                 arrays[name][rows] = measure
         return arrays
 
-    def _explain(self, network: PairNetwork, batch: Batch, baseline: Tensor) -> Attributions:
-        return explain_model(network, batch.a, batch.b, baseline, self.methods, self.tolerance, self.max_steps)
+    def _coarse(self, network: PairNetwork, batch: Batch, baseline: Tensor, methods: Sequence[str]) -> Values:
+        """Signed values of methods that look into a network, to be compared with."""
+        exactness = (max(self.tolerance, COARSE_TOLERANCE), min(self.max_steps, COARSE_STEPS))
+        return explain_model(network, batch.a, batch.b, baseline, methods, *exactness).signed
 
     def _measures(self, batch: Batch, values: Values) -> dict[str, Floats]:
         """Measures of every method, of random values, and of the methods on the model with fresh weights."""
@@ -113,7 +118,7 @@ class Explainer:
             found = self._of_evidence(batch, evidence(name, value, batch.called))
             found[OVER_RANDOM] = (found["insertion"] - found["deletion"]) - (luck["insertion"] - luck["deletion"])
             measures |= {f"{MEASURED}/{name}/{measure}": v for measure, v in found.items()}
-        for name, value in self._explain(self.fresh, batch, self.baselines[0]).signed.items():
+        for name, value in self._coarse(self.fresh, batch, self.baselines[0], self.methods).items():
             found = self._of_evidence(batch, evidence(name, value, batch.called))
             found["like_trained"] = rank_correlation(value, values[name])
             measures |= {f"{RANDOMISED}/{name}/{measure}": v for measure, v in found.items()}
