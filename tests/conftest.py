@@ -39,9 +39,12 @@ ROOT = Path(__file__).parents[1]
 WIDTH = 32
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    """What a test sets for itself, the next one does not inherit: threads wait far longer than they work."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Before the fixtures of a test: it does not inherit what another set, as faiss does for all that use OpenMP.
+
+    Threads wait far longer than they work here, and sums in another order are other sums.
+    """
     if "torch" in sys.modules:  # many tests do without
         sys.modules["torch"].set_num_threads(1)
 
