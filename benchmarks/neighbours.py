@@ -199,9 +199,11 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=20_000, help="vectors of the large queries")
-    parser.add_argument("--once", help="measure only this row, in this process")
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "neighbours.json")
+    parser.add_argument("--once", help="measure only this row, in this process; needs --output")
+    parser.add_argument("--output", type=Path, help="default: benchmarks/results/neighbours.json")
     given = parser.parse_args()
+    if given.once and given.output is None:
+        parser.error("--once measures one row, which must not be written over the results: give --output")
     if given.once:
         once(given.once, given.n, given.output)
         return
@@ -213,7 +215,8 @@ def main() -> None:
         "published": {"hits": peers.HITS, "lists": peers.LISTS, "probes": peers.PROBES, "rounds": peers.ROUNDS},
         "versions": {name: version(name) for name in ("numpy", "numba", "faiss-cpu")},
     }  # fmt: skip
-    write_json(given.output, {**where_and_when(), **settings, "rows": rows})
+    output = given.output or ROOT / "benchmarks" / "results" / "neighbours.json"
+    write_json(output, {**where_and_when(), **settings, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from esm2_amp.explain.agreement import rank_correlation, stability
 from esm2_amp.explain.faithfulness import curves, evidence_for_call, faithfulness
-from esm2_amp.explain.methods import UNSIGNED, Attributions, explain_model
+from esm2_amp.explain.methods import UNSIGNED, explain_model
 from esm2_amp.explain.planted import located_tokens
 from esm2_amp.explain.randomised import random_values
 from esm2_amp.explain.truth import both_chains, truth_measures
@@ -70,11 +70,6 @@ class Explainer:
     max_steps: int
     seed: int
 
-    def of_model(self, batch: Batch) -> Attributions:
-        """What the methods that look into the model say."""
-        baseline, exactness = self.baselines[0], (self.tolerance, self.max_steps)
-        return explain_model(self.network, batch.a, batch.b, baseline, self.methods, *exactness)
-
     def arrays(self, batch: Batch, surrogates: Surrogates) -> dict[str, NDArray[np.generic]]:
         """All of one batch, by names that are parts joined by ``/``.
 
@@ -83,7 +78,8 @@ class Explainer:
         faithfulness ``measured/METHOD/MEASURE`` (n,), NaN of pairs that were not measured, likewise ``randomised``
         and ``stability``.
         """
-        found = self.of_model(batch)
+        pairs, exactness = (self.network, batch.a, batch.b, self.baselines[0]), (self.tolerance, self.max_steps)
+        found = explain_model(*pairs, self.methods, *exactness)
         given = {name: surrogates(name) for name in self.methods if name not in found.signed}
         values = {name: found.signed[name] if name in found.signed else given[name][0] for name in self.methods}
         sizes = {name: found.absolute[name] if name in found.signed else given[name][1] for name in self.methods}

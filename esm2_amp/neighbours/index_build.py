@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import faiss
@@ -22,29 +22,13 @@ from esm2_amp.errors import InputError
 from esm2_amp.features.store_lock import StoreLock
 from esm2_amp.io.atomic import atomic_path, write_json
 from esm2_amp.neighbours.index import FILE
-from esm2_amp.neighbours.index_card import CARD, IndexCard, read_card
+from esm2_amp.neighbours.index_card import CARD, IndexCard, IndexSettings, read_card
 from esm2_amp.neighbours.index_train import reason, trained_index, unit
 from esm2_amp.neighbours.plan import ADDED_ROWS, EXACT, Plan, in_gb
 from esm2_amp.neighbours.vectors import Vectors
 
 SETTINGS = "build.json"
 TRAINED = "trained.faiss"
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """What the content of an index depends on."""
-
-    vectors: str
-    rows: int
-    dim: int
-    factory: str
-    lists: int
-    training_rows: int
-    transform_rows: int
-    part_rows: int
-    seed: int
-    faiss: str
 
 
 def build_index(
@@ -79,7 +63,7 @@ def build_index(
             is too small.
     """
     folder = Path(folder)
-    settings = _Settings(
+    settings = IndexSettings(
         vectors.digest, plan.rows, plan.dim, plan.factory, plan.lists, plan.training_rows, plan.transform_rows,
         part_rows, seed, faiss.__version__,
     )  # fmt: skip
@@ -99,7 +83,7 @@ def _built(
     vectors: Vectors,
     folder: Path,
     plan: Plan,
-    settings: _Settings,
+    settings: IndexSettings,
     begin: Callable[[int], None],
     advance: Callable[[int], None],
 ) -> IndexCard:
@@ -125,7 +109,7 @@ def _built(
     return card
 
 
-def _begin(folder: Path, settings: _Settings, plan: Plan) -> None:
+def _begin(folder: Path, settings: IndexSettings, plan: Plan) -> None:
     """Note the settings, or make sure that what lies there was made with them."""
     file = folder / SETTINGS
     if file.exists():
@@ -145,7 +129,7 @@ def _begin(folder: Path, settings: _Settings, plan: Plan) -> None:
     write_json(file, asdict(settings))
 
 
-def _same(file: Path, found: dict[str, object], settings: _Settings) -> None:
+def _same(file: Path, found: dict[str, object], settings: IndexSettings) -> None:
     for name, wanted in asdict(settings).items():
         if name == "faiss" and file.name == CARD:
             continue  # a finished index outlives the version it was built with
@@ -156,13 +140,13 @@ def _same(file: Path, found: dict[str, object], settings: _Settings) -> None:
             )
 
 
-def _train(vectors: Vectors, folder: Path, settings: _Settings) -> None:
+def _train(vectors: Vectors, folder: Path, settings: IndexSettings) -> None:
     if not (folder / TRAINED).exists():
         index = trained_index(vectors, settings.factory, settings.training_rows, settings.transform_rows, settings.seed)
         _write(index, folder / TRAINED)
 
 
-def _add(vectors: Vectors, folder: Path, settings: _Settings, advance: Callable[[int], None]) -> Iterator[Path]:
+def _add(vectors: Vectors, folder: Path, settings: IndexSettings, advance: Callable[[int], None]) -> Iterator[Path]:
     """Code the vectors, part by part; the rows within a part count from 0."""
     for number, start in enumerate(range(0, vectors.n, settings.part_rows)):
         stop = min(start + settings.part_rows, vectors.n)

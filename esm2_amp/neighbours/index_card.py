@@ -35,8 +35,8 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class IndexCard:
-    """What ``card.json`` says.
+class IndexSettings:
+    """What the content of an index depends on.
 
     Attributes:
         vectors: digest of the vectors it was built of.
@@ -49,11 +49,6 @@ class IndexCard:
         part_rows: vectors added at a time.
         seed: of the sample and of k-means.
         faiss: its version.
-        vector_bytes: of the index for one vector.
-        file_bytes: size of the index's file.
-        mapped: whether its file is mapped into memory rather than read.
-        seconds: what training, adding and merging took, by name; those of the last process, if it was resumed.
-        measured: the setting found by measuring recall; None before.
     """
 
     vectors: str
@@ -66,6 +61,20 @@ class IndexCard:
     part_rows: int
     seed: int
     faiss: str
+
+
+@dataclass(frozen=True)
+class IndexCard(IndexSettings):
+    """What ``card.json`` says: the settings, and what came of them.
+
+    Attributes:
+        vector_bytes: of the index for one vector.
+        file_bytes: size of the index's file.
+        mapped: whether its file is mapped into memory rather than read.
+        seconds: what training, adding and merging took, by name; those of the last process, if it was resumed.
+        measured: the setting found by measuring recall; None before.
+    """
+
     vector_bytes: int
     file_bytes: int
     mapped: bool

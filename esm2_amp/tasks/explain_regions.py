@@ -16,6 +16,7 @@ from esm2_amp.resources import resolve
 from esm2_amp.tasks.console import log
 from esm2_amp.tasks.explain_input import Inputs, Scored
 from esm2_amp.tasks.options import several
+from esm2_amp.tasks.training_data import is_simulated
 from esm2_amp.tasks.training_source import AUTO, NONE
 
 
@@ -74,7 +75,5 @@ def regions_for(inputs: Inputs) -> Regions:
 
 def _planted_beside(fasta: Path) -> list[Path]:
     """The table of planted regions in a folder that ``esm2-amp simulate`` wrote; nothing elsewhere."""
-    regions, card = fasta.with_name("regions.tsv"), fasta.with_name("card.json")
-    if not (regions.is_file() and card.is_file() and '"simulated": true' in card.read_text(encoding="utf-8")):
-        return []
-    return [regions]
+    regions = fasta.with_name("regions.tsv")
+    return [regions] if regions.is_file() and is_simulated(fasta) else []

@@ -44,8 +44,7 @@ class TrainingData:
     @property
     def simulated(self) -> bool:
         """True for data our own simulator drew."""
-        card = Path(self.files["fasta"][0]).parent / "card.json"
-        return card.exists() and '"simulated": true' in card.read_text(encoding="utf-8")
+        return is_simulated(Path(self.files["fasta"][0]))
 
     def tables(self) -> dict[str, PairTable]:
         """The pair lists by the name of their split."""
@@ -133,6 +132,12 @@ def _table(files: Sequence[str], proteins: ProteinSet, cfg: DataConfig) -> PairT
         need_labels=True,
         file=", ".join(files),
     )
+
+
+def is_simulated(fasta: Path) -> bool:
+    """True for sequences that our own simulator drew, by the card beside them."""
+    card = fasta.with_name("card.json")
+    return card.is_file() and '"simulated": true' in card.read_text(encoding="utf-8")
 
 
 def file_hash(path: str) -> str:
