@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
 import pytest
+from html_elements import Elements
 
 from esm2_amp.evaluation.intervals import Resampling
 from esm2_amp.evaluation.metrics import binary_metrics
@@ -57,34 +57,6 @@ HISTORY = [
     {"epoch": i, "train/loss": 0.7 - i / 10, "val/loss": 0.7, "val/aupr": 0.5, "val/auroc": 0.5 + i / 10}
     for i in range(3)
 ]
-
-
-class Elements(HTMLParser):
-    """Every element with its attributes, every text, and whether all elements are closed in order."""
-
-    VOID = ("meta", "path", "use", "rect", "br")
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.text: list[str] = []
-        self.open: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        self.found.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: Any) -> None:
-        self.found.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in self.VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
 
 
 def hostile_page() -> str:

@@ -6,13 +6,13 @@ import base64
 import hashlib
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from explained_examples import HOSTILE, attention_maps, explained_pair, explained_set, faithfulness, hostile
+from html_elements import Elements
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,34 +27,6 @@ from esm2_amp.layout import ALL_TOKENS, CLS_SEGMENTS_EOS, MEAN, SEGMENTS, TokenL
 from esm2_amp.records import Region
 
 LAYOUTS = (SEGMENTS, CLS_SEGMENTS_EOS, MEAN, ALL_TOKENS)
-
-
-class Elements(HTMLParser):
-    """Every element with its attributes, every text, the text of scripts, and what was never closed."""
-
-    VOID = ("meta", "path", "rect", "line", "circle", "input", "br")
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.text: list[str] = []
-        self.open: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        self.found.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: Any) -> None:
-        self.found.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in self.VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
 
 
 def pages(explained: ExplainedSet, pair: ExplainedPair) -> tuple[str, str]:
