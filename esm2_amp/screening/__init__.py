@@ -1,0 +1,1 @@
+"""Screening: every pair of many proteins, and the network of the best."""

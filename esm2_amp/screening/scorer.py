@@ -1,0 +1,61 @@
+"""Logits of many pairs of few proteins: what depends on one protein alone is computed once for it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from esm2_amp.models.network import PairNetwork
+
+Prepared = tuple[Tensor, ...]
+"""What is known of each protein before its partner is: tensors with equal leading dimensions, one entry a protein."""
+
+
+class Scorer:
+    """Logits of a network in evaluation mode; this one works for every network.
+
+    Args:
+        network: trained.
+        device: where it computes.
+    """
+
+    chunk = 1024
+    """Pairs that are best computed at once."""
+
+    def __init__(self, network: PairNetwork, device: torch.device) -> None:
+        self.network, self.device = network.to(device).eval(), device
+
+    def prepare(self, tokens: Tensor) -> Prepared:
+        """All that depends on one protein alone, of n proteins with the tokens (n, T, D)."""
+        return (self.network.standardise(tokens.to(self.device)),)
+
+    def logits(self, a: Prepared, b: Prepared) -> Tensor:
+        """Logits of pairs; the leading dimensions of ``a`` and ``b`` are broadcast.
+
+        ``(m, ...)`` and ``(m, ...)`` are m pairs; ``(r, 1, ...)`` and ``(1, c, ...)`` are all pairs of r and c.
+        """
+        (x,), (y,) = a, b
+        lead = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+        x, y = (tokens.expand(*lead, *tokens.shape[-2:]).flatten(0, -3) for tokens in (x, y))
+        return self.network.logit(x, y).view(lead)
+
+
+def of_block(scorer: Scorer, a: Prepared, b: Prepared) -> Tensor:
+    """Logits (r, c) of all pairs of r and c prepared proteins, on the scorer's device."""
+    rows, columns = len(a[0]), len(b[0])
+    step = max(1, scorer.chunk // columns)
+    wide = tuple(tensor[None] for tensor in b)
+    parts = [
+        scorer.logits(tuple(tensor[start : start + step, None] for tensor in a), wide) for start in range(0, rows, step)
+    ]
+    return torch.cat(parts)
+
+
+def of_pairs(scorer: Scorer, a: Prepared, i: Tensor, b: Prepared, j: Tensor) -> Tensor:
+    """Logits (m,) of the pairs (a[i], b[j]), on the scorer's device."""
+    chunks = [slice(start, start + scorer.chunk) for start in range(0, len(i), scorer.chunk)]
+    parts = [
+        scorer.logits(tuple(tensor[i[some]] for tensor in a), tuple(tensor[j[some]] for tensor in b)) for some in chunks
+    ]
+    return torch.cat(parts)
