@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import average_precision_score
 
 from esm2_amp.evaluation.metrics import checked
@@ -58,3 +58,28 @@ def top_precision(label: ArrayLike, score: ArrayLike, share: float) -> float:
     cut = np.partition(score, label.size - top)[label.size - top]
     above, tied = label[score > cut], label[score == cut]
     return float((above.sum() + (top - above.size) * tied.mean()) / top)
+
+
+def shifted(probability: ArrayLike, positive_share: float, negatives_per_positive: float) -> NDArray[np.float64]:
+    """Probabilities for another share of positives than that they were calibrated at.
+
+    The odds are multiplied by the ratio of the two prior odds: what the score says of a pair is the same, only how
+    common interacting pairs are beforehand is not.
+
+    Args:
+        probability: of any shape, in [0, 1].
+        positive_share: of the pairs of the calibration, between 0 and 1.
+        negatives_per_positive: in the pairs at hand, above 0, as 100 for 1:100.
+
+    Raises:
+        ValueError: a share or a ratio out of bounds.
+
+    Source: Saerens et al. 2002 (doi 10.1162/089976602753284446), equation 2.4.
+    """
+    if not 0 < positive_share < 1:
+        raise ValueError(f"positive_share is {positive_share}, expected a number between 0 and 1")
+    if not 0 < negatives_per_positive < math.inf:
+        raise ValueError(f"{negatives_per_positive} negatives per positive, expected a finite number above 0")
+    p = np.asarray(probability, dtype=np.float64)
+    factor = (1 - positive_share) / positive_share / negatives_per_positive
+    return np.asarray(p * factor / (p * factor + (1 - p)))

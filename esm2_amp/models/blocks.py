@@ -104,3 +104,10 @@ class Standardise(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, D) to (B, T, D)."""
         return (x - self.mean) / self.std
+
+    def distance(self, x: Tensor) -> Tensor:
+        """How far proteins with the tokens (B, T, D) are from the training proteins, (B,).
+
+        Root mean square of the standardised values: 1 on average (quadratic mean) over the training proteins.
+        """
+        return self(x).square().mean(dim=(1, 2)).sqrt()

@@ -20,6 +20,7 @@ from esm2_amp.evaluation.metrics import (
     pair_classes,
     ranking_metrics,
 )
+from esm2_amp.evaluation.operating import operating_curve
 from esm2_amp.evaluation.page import Page
 from esm2_amp.evaluation.page_parts import ScoredSet
 from esm2_amp.evaluation.shuffles import shuffled_partners
@@ -27,6 +28,7 @@ from esm2_amp.features.store import FeatureStore
 from esm2_amp.io.resolve import PairTable
 from esm2_amp.models.checkpoint import ModelCard
 from esm2_amp.models.network import PairNetwork
+from esm2_amp.models.novelty import TrainingDistances, distances
 from esm2_amp.models.predictor import score
 from esm2_amp.tasks.config import TrainConfig
 from esm2_amp.tasks.console import progress, say
@@ -103,7 +105,7 @@ def measure(network: PairNetwork, store: FeatureStore, data: TrainingData, confi
         splits[name] = Split(
             table, logits[name], groups["protein"], measured(scored, proteins, threshold, config.report)
         )
-    metrics = {"threshold": threshold} | _as_json(splits, fitted)
+    metrics = {"threshold": threshold} | _as_json(splits, fitted) | _for_screening(network, store, data, splits["val"])
     if config.partner_shuffle:
         name = list(tables)[-1]
         metrics["partner_shuffle"] = {name: _partner_shuffle(network, store, tables[name], config)}
@@ -142,6 +144,14 @@ def _as_json(splits: dict[str, Split], fitted: Calibration) -> dict[str, Any]:
         }
     evaluation = {name: split.scored.summary for name, split in splits.items()}
     return {**found, "calibration": calibration, "baselines": baselines, "evaluation": evaluation}
+
+
+def _for_screening(network: PairNetwork, store: FeatureStore, data: TrainingData, val: Split) -> dict[str, Any]:
+    """What tells the worth of a score where interactions are rare, and proteins that are unlike the training ones."""
+    curve = operating_curve("val", val.table.label, val.logits)
+    rows = store.find(sorted({protein.key for protein in data.train.proteins}))
+    known = TrainingDistances.of(distances(network, store, rows))
+    return {"operating": None if curve is None else curve.to_dict(), "distance": known._asdict()}
 
 
 def _partner_shuffle(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from esm2_amp.evaluation.prevalence import average_precision_at, top_precision
+from esm2_amp.evaluation.prevalence import average_precision_at, shifted, top_precision
 
 rows = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 9)), min_size=1, max_size=30)
 
@@ -64,3 +64,26 @@ def test_a_wrong_share_or_ratio_is_refused(share: float) -> None:
         top_precision([1, 0], [0.1, 0.2], share)
     with pytest.raises(ValueError, match="per positive"):
         average_precision_at([1, 0], [0.1, 0.2], share if share != 1.5 else np.inf)
+
+
+def test_shifted_probabilities_are_calibrated_where_positives_are_rarer() -> None:
+    rng = np.random.default_rng(0)
+    label = np.repeat([1, 0], (2_000, 200_000))
+    logit = rng.normal(np.where(label == 1, 1.0, -1.0), 1.0)  # equal variances: log odds at 1:1 are 2 x logit
+    at_half = 1 / (1 + np.exp(-2 * logit))
+    found = shifted(at_half, 0.5, 100.0)
+    assert found.mean() == pytest.approx(label.mean(), rel=0.05)
+    sure = found > 0.2
+    assert found[sure].mean() == pytest.approx(label[sure].mean(), abs=0.05)
+
+
+def test_an_unchanged_prevalence_changes_nothing_and_order_never_changes() -> None:
+    p = np.linspace(0, 1, 101)
+    np.testing.assert_allclose(shifted(p, 0.2, 4.0), p, atol=1e-15)
+    assert (np.diff(shifted(p, 0.5, 1000.0)) > 0).all()
+
+
+@pytest.mark.parametrize(("share", "ratio"), [(0.0, 1.0), (1.0, 1.0), (0.5, 0.0), (0.5, np.inf)])
+def test_impossible_prevalences_are_refused(share: float, ratio: float) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        shifted([0.5], share, ratio)
