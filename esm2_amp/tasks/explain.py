@@ -18,13 +18,13 @@ from esm2_amp.io.blocks import compute_block
 from esm2_amp.tasks.config import ExplainConfig
 from esm2_amp.tasks.console import progress, say, start_logging
 from esm2_amp.tasks.embedding import check_features
-from esm2_amp.tasks.explain_folder import WORK, open_explanation
 from esm2_amp.tasks.explain_input import Inputs, Scored
 from esm2_amp.tasks.explain_pages import write_everything
 from esm2_amp.tasks.explain_regions import Regions, regions_for
 from esm2_amp.tasks.explain_results import Explained
 from esm2_amp.tasks.explain_surrogate import Taught, teach
 from esm2_amp.tasks.options import at_least, several, typed
+from esm2_amp.tasks.resumable_folder import WORK, open_resumable
 from esm2_amp.tasks.training_data import file_hash
 
 
@@ -36,7 +36,7 @@ def run(cfg: DictConfig) -> Path:
     inputs = Inputs(config)
     methods = _methods(config, inputs)
     regions = regions_for(inputs)
-    with open_explanation(config.output, _settings(config, inputs, methods)) as folder:
+    with open_resumable(config.output, "explanation", _settings(config, inputs, methods)) as folder:
         with_training = bool(config.evidence) or any(name in OF_A_SURROGATE for name in methods)
         with progress("scoring", "pairs") as (begin, advance):
             begin(len(inputs.rows))

@@ -26,7 +26,6 @@ from esm2_amp.explain.tables import write_pair_tables, write_set_tables
 from esm2_amp.io.atomic import atomic_text, write_json
 from esm2_amp.io.pairs import counted
 from esm2_amp.tasks.console import progress
-from esm2_amp.tasks.explain_folder import FINISHED
 from esm2_amp.tasks.explain_results import (
     Explained,
     summarise,
@@ -61,7 +60,9 @@ def write_everything(done: Explained) -> ExplainedSet:
     with atomic_text(done.folder / "report.html") as stream:
         stream.write(render_set(explained, FIGURES))
     about = {"lead": explained.lead, "methods": methods, "pairs": dict(explained.outcomes)}
-    write_json(done.folder / FINISHED, {**about, "provenance": dict(explained.provenance), "version": __version__})
+    write_json(
+        done.folder / "explanation.json", {**about, "provenance": dict(explained.provenance), "version": __version__}
+    )
     return explained
 
 

@@ -21,10 +21,10 @@ from esm2_amp.io.atomic import atomic_text
 from esm2_amp.io.blocks import read_block
 from esm2_amp.io.segments import RankedSegment, outcome_of, write_segments
 from esm2_amp.layout import SEGMENT_NAMES
-from esm2_amp.tasks.explain_folder import WORK
 from esm2_amp.tasks.explain_input import Scored
 from esm2_amp.tasks.explain_regions import Regions
 from esm2_amp.tasks.explain_surrogate import Taught
+from esm2_amp.tasks.resumable_folder import WORK
 from esm2_amp.tasks.run_folder import write_table
 
 OUTCOMES = {(1, True): "TP", (0, True): "FP", (0, False): "TN", (1, False): "FN"}

@@ -1,8 +1,7 @@
-"""Queries as users give them: ids in a word or a file, vectors in a file."""
+"""Queries as users give them in files: names and vectors."""
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
@@ -12,21 +11,6 @@ from esm2_amp.errors import InputError
 from esm2_amp.io.text import open_bytes, text_lines
 from esm2_amp.neighbours.queries import Asked
 from esm2_amp.neighbours.readers.npz import NpzSource
-from esm2_amp.tasks.options import several
-
-
-def split_ids(value: object) -> list[str]:
-    """Ids between commas, as ``A,B`` or ``[A,B]``; one with a comma goes between double quotes."""
-    if not isinstance(value, str):
-        return several(value)
-    text = value[1:-1] if value.startswith("[") and value.endswith("]") else value
-    try:
-        names = next(csv.reader([text], skipinitialspace=True, strict=True), [])
-    except csv.Error as error:
-        raise InputError(f"ids {value!r}: {error}", remedy="Write one id a line into a file: ids_file=FILE.") from None
-    if "" in names or not names:
-        raise InputError(f"ids {value!r} has an empty id", remedy="Write ids=A,B.")
-    return names
 
 
 def questions_in_file(file: str) -> list[tuple[str, ...]]:
@@ -44,14 +28,6 @@ def questions_in_file(file: str) -> list[tuple[str, ...]]:
     if not questions:
         raise InputError("the file has no line", file=file, remedy="Write one question a line.")
     return questions
-
-
-def ids_in_file(file: str) -> list[str]:
-    """One name a line."""
-    names = [text.rstrip("\r") for _, text in text_lines(file)]
-    if not any(names):
-        raise InputError("the file has no line", file=file, remedy="Write one id a line.")
-    return [name for name in names if name]
 
 
 def read_vectors(file: str) -> Asked:

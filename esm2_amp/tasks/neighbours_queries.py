@@ -11,8 +11,9 @@ from esm2_amp.neighbours.queries import Asked, Neighbours, metric, operation
 from esm2_amp.neighbours.vectors import Vectors
 from esm2_amp.tasks.config_neighbours import NeighboursConfig
 from esm2_amp.tasks.console import log, progress
+from esm2_amp.tasks.given_ids import ids_in_file, split_ids
 from esm2_amp.tasks.neighbours_build import memory_gb, threads_of
-from esm2_amp.tasks.neighbours_given import ids_in_file, questions_in_file, read_vectors, split_ids
+from esm2_amp.tasks.neighbours_given import questions_in_file, read_vectors
 from esm2_amp.tasks.neighbours_output import Outputs, show_answer, write_answer
 from esm2_amp.tasks.options import at_least
 

@@ -1,4 +1,4 @@
-"""The folder of an explanation: new, or one that the same command was stopped in."""
+"""The folder of a long work's results: new, or one that the same command was stopped in."""
 
 from __future__ import annotations
 
@@ -13,28 +13,29 @@ from typing import Any
 from esm2_amp.errors import InputError
 from esm2_amp.io.atomic import write_json
 
-SETTINGS, FINISHED, WORK = "settings.json", "explanation.json", "work"
+SETTINGS, WORK = "settings.json", "work"
 
 
 @contextmanager
-def open_explanation(output: str | None, settings: Mapping[str, Any]) -> Iterator[Path]:
+def open_resumable(output: str | None, kind: str, settings: Mapping[str, Any]) -> Iterator[Path]:
     """Make the folder, or go on in it.
 
-    ``settings.json`` is written first, ``explanation.json`` last; what lies in ``work`` in between is taken away when
-    the block ends. A new folder is taken away again when the block ends with an InputError before any work.
+    ``settings.json`` is written first, ``KIND.json`` last, by the caller; what lies in ``work`` in between is taken
+    away when the block ends. A new folder is taken away again when the block ends with an InputError before any work.
 
     Args:
-        output: the folder; None makes ``explanations/TIME``.
+        output: the folder; None makes ``KINDs/TIME``.
+        kind: what the work is, as "explanation".
         settings: everything that the results depend on, as JSON.
 
     Raises:
-        InputError: the folder holds something else, an explanation with other settings or a finished one.
+        InputError: the folder holds something else, a work with other settings or a finished one.
     """
-    folder = Path(output or f"explanations/{time.strftime('%Y-%m-%d_%H-%M-%S')}")
+    folder = Path(output or f"{kind}s/{time.strftime('%Y-%m-%d_%H-%M-%S')}")
     wanted = json.loads(json.dumps(settings))
     new = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
     if not new:
-        _check(folder, wanted)
+        _check(folder, kind, wanted)
     else:
         write_json(folder / SETTINGS, wanted)
     try:
@@ -46,12 +47,12 @@ def open_explanation(output: str | None, settings: Mapping[str, Any]) -> Iterato
     shutil.rmtree(folder / WORK, ignore_errors=True)
 
 
-def _check(folder: Path, wanted: Mapping[str, Any]) -> None:
+def _check(folder: Path, kind: str, wanted: Mapping[str, Any]) -> None:
     remedy = "Name a new folder: output=DIR."
     if not (folder / SETTINGS).is_file():
         raise InputError(f"output {str(folder)!r} holds something else", remedy=remedy)
-    if (folder / FINISHED).exists():
-        raise InputError(f"the explanation in {str(folder)!r} is finished", remedy=remedy)
+    if (folder / f"{kind}.json").exists():
+        raise InputError(f"the {kind} in {str(folder)!r} is finished", remedy=remedy)
     try:
         held = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -59,6 +60,6 @@ def _check(folder: Path, wanted: Mapping[str, Any]) -> None:
     if held != wanted:
         other = sorted(key for key in {*held, *wanted} if held.get(key) != wanted.get(key))
         raise InputError(
-            f"the explanation begun in {str(folder)!r} has another {', '.join(other)}",
+            f"the {kind} begun in {str(folder)!r} has another {', '.join(other)}",
             remedy=f"Give the same options to go on with it, or: {remedy}",
         )
