@@ -70,7 +70,7 @@ class AMPX(PairNetwork):
 
     def fit_inputs(self, batches: Callable[[], Iterable[Tensor]]) -> None:
         """Find the principal components of the training proteins."""
-        self.components.fit(lambda: map(_statistics, batches()), self.hyper.whitening)
+        self.components.fit(lambda: map(protein_statistics, batches()), self.hyper.whitening)
 
     def logit(self, a: Tensor, b: Tensor) -> Tensor:
         """Logits (B,)."""
@@ -81,7 +81,7 @@ class AMPX(PairNetwork):
         return self._view_logits(self.standardise(a), self.standardise(b))
 
     def _view_logits(self, a: Tensor, b: Tensor) -> Tensor:
-        x, y = self.components(_statistics(a)), self.components(_statistics(b))
+        x, y = self.components(protein_statistics(a)), self.components(protein_statistics(b))
         return torch.stack([view(x, y) for view in self.views], dim=1)
 
 
@@ -106,7 +106,7 @@ class _View(nn.Module):
         return logit
 
 
-def _statistics(tokens: Tensor) -> Tensor:
+def protein_statistics(tokens: Tensor) -> Tensor:
     """(B, 13, D) to (B, 6 D): cls, eos, mean; deviation, largest and smallest over the segments."""
     segments = tokens[:, _SEGMENTS]
     # torch's own std over a middle dimension is several times slower

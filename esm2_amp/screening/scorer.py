@@ -18,13 +18,14 @@ class Scorer:
     Args:
         network: trained.
         device: where it computes.
+        dtype: float32, or bfloat16 for the large matrix products; logits are float32 either way.
     """
 
-    chunk = 1024
+    chunk = 256
     """Pairs that are best computed at once."""
 
-    def __init__(self, network: PairNetwork, device: torch.device) -> None:
-        self.network, self.device = network.to(device).eval(), device
+    def __init__(self, network: PairNetwork, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
+        self.network, self.device, self.dtype = network.to(device).eval(), device, dtype
 
     def prepare(self, tokens: Tensor) -> Prepared:
         """All that depends on one protein alone, of n proteins with the tokens (n, T, D)."""
@@ -38,24 +39,28 @@ class Scorer:
         (x,), (y,) = a, b
         lead = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
         x, y = (tokens.expand(*lead, *tokens.shape[-2:]).flatten(0, -3) for tokens in (x, y))
-        return self.network.logit(x, y).view(lead)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+            return self.network.logit(x, y).float().view(lead)
 
 
 def of_block(scorer: Scorer, a: Prepared, b: Prepared) -> Tensor:
     """Logits (r, c) of all pairs of r and c prepared proteins, on the scorer's device."""
     rows, columns = len(a[0]), len(b[0])
-    step = max(1, scorer.chunk // columns)
-    wide = tuple(tensor[None] for tensor in b)
-    parts = [
-        scorer.logits(tuple(tensor[start : start + step, None] for tensor in a), wide) for start in range(0, rows, step)
-    ]
-    return torch.cat(parts)
+    wide = max(1, min(columns, scorer.chunk))
+    high = max(1, scorer.chunk // wide)
+    logits = torch.empty(rows, columns, device=scorer.device)
+    for left in range(0, columns, wide):
+        some = tuple(tensor[None, left : left + wide] for tensor in b)
+        for top in range(0, rows, high):
+            part = scorer.logits(tuple(tensor[top : top + high, None] for tensor in a), some)
+            logits[top : top + high, left : left + wide] = part
+    return logits
 
 
 def of_pairs(scorer: Scorer, a: Prepared, i: Tensor, b: Prepared, j: Tensor) -> Tensor:
     """Logits (m,) of the pairs (a[i], b[j]), on the scorer's device."""
-    chunks = [slice(start, start + scorer.chunk) for start in range(0, len(i), scorer.chunk)]
-    parts = [
-        scorer.logits(tuple(tensor[i[some]] for tensor in a), tuple(tensor[j[some]] for tensor in b)) for some in chunks
-    ]
-    return torch.cat(parts)
+    logits = torch.empty(len(i), device=scorer.device)
+    for start in range(0, len(i), scorer.chunk):
+        some = slice(start, start + scorer.chunk)
+        logits[some] = scorer.logits(tuple(tensor[i[some]] for tensor in a), tuple(tensor[j[some]] for tensor in b))
+    return logits

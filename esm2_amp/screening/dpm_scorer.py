@@ -1,0 +1,78 @@
+"""DPM over many pairs: its first linear layer once a protein and place, so that one matrix product a pair remains."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from esm2_amp.models.dpm import DPM
+from esm2_amp.screening.dense import Dense
+from esm2_amp.screening.scorer import Prepared, Scorer
+
+_FLAT = 1e-20
+"""A norm's weight below which its dimension is constant: what varies is lost beside any other number."""
+
+
+class DPMScorer(Scorer):
+    """W [a, b] + bias = u_a + w_b, with u = W_left x and w = W_right x + bias once a protein.
+
+    The mean that LayerNorm takes off is a sum of both proteins' means, so u and w are centred beforehand. Its weight g
+    moves into the next layer, relu(g x + h) = |g| relu(sign(g) x + h / |g|), and the signs into u and w. Per pair and
+    order: a sum, its length, relu(sum / deviation + h / |g|), and the layers behind.
+    """
+
+    network: DPM
+
+    def __init__(self, network: DPM, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__(network, device, dtype)
+        first, norm, _, second, *rest = network.mlp
+        sign = torch.where(norm.weight < 0, -1.0, 1.0)
+        size = norm.weight.abs()
+        flat = size < _FLAT
+        self.eps = norm.eps
+        self.offset = torch.where(flat, 0.0, norm.bias / size.clamp_min(_FLAT)).detach()
+        constant = second.weight @ torch.where(flat, norm.bias.relu(), 0.0)
+        self.second = Dense(second.weight * torch.where(flat, 0.0, size), second.bias + constant, dtype)
+        left, right = first.weight.split(network.width, dim=1)
+        centred = [self._centred(part, sign) for part in (left, right, first.bias)]
+        self.first = Dense(torch.cat(centred[:2]), torch.cat((torch.zeros_like(centred[2]), centred[2])), torch.float32)
+        self.tail = [(rest[i], Dense.of(rest[i + 2], torch.float32)) for i in range(0, len(rest), 3)]
+        self.chunk = chunk_of(device, size.numel())
+
+    @staticmethod
+    def _centred(part: Tensor, sign: Tensor) -> Tensor:
+        """Without its mean over the outputs, in double precision: large means must not cost digits; signs applied."""
+        exact = part.double()
+        turned = (exact - exact.mean(dim=0)) * (sign if part.ndim == 1 else sign[:, None])
+        return turned.float()
+
+    def prepare(self, tokens: Tensor) -> Prepared:
+        """u and w, (n, hidden1) each."""
+        x = self.network.standardise(tokens.to(self.device)).squeeze(1)
+        u, w = self.first(x).chunk(2, dim=-1)
+        return u.contiguous(), w.contiguous()
+
+    def logits(self, a: Prepared, b: Prepared) -> Tensor:
+        """Logits of pairs, see :meth:`Scorer.logits`."""
+        (u_a, w_a), (u_b, w_b) = a, b
+        hidden = torch.stack(torch.broadcast_tensors(u_a + w_b, u_b + w_a))
+        return self.perceptron(hidden).mean(dim=0)
+
+    def perceptron(self, hidden: Tensor) -> Tensor:
+        """(..., hidden1) to (...): from what LayerNorm has centred to the logit of one order; overwrites its input."""
+        width = hidden.shape[-1]
+        variance = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True).square_().div_(width)
+        hidden = torch.addcmul(self.offset, hidden, variance.add_(self.eps).rsqrt_(), out=hidden).relu_()
+        x = self.second(hidden.to(self.dtype)).float()
+        for norm, linear in self.tail:
+            x = linear(functional.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps).relu_())
+        return x.squeeze(-1)
+
+
+def chunk_of(device: torch.device, floats: int) -> int:
+    """Pairs whose largest intermediate, so many numbers a pair, stays in a CPU's cache or fills a GPU."""
+    return max(1, (2**19 if device.type == "cpu" else 2**26) // floats)
+
+
+__all__ = ["DPMScorer", "nn"]
