@@ -50,7 +50,7 @@ from esm2_amp.records import Pair, Protein, Region
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "datasets" / "demo"
 SETS = ("test_c1", "test_c2", "test_c3")
-BATCH, TOLERANCE, MAX_STEPS, BACKGROUND = 64, 0.01, 1024, 200
+BATCH, TOLERANCE, MAX_STEPS, BACKGROUND = 64, 0.01, 4096, 200
 FEW_STEPS = 32  # for a model whose gradients mean nothing
 
 
