@@ -1,0 +1,91 @@
+"""What a screening costs beside its scoring: microseconds a pair on one core, with logits that are only drawn.
+
+OMP_NUM_THREADS=1 python benchmarks/screening_overhead.py [proteins]
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from machine import where_and_when
+from torch import Tensor
+
+from esm2_amp.evaluation.calibration import Calibration
+from esm2_amp.screening.engine import screen
+from esm2_amp.screening.finish import finish
+from esm2_amp.screening.grid import Grid
+from esm2_amp.screening.keep import Keep
+from esm2_amp.screening.parts import open_parts
+from esm2_amp.screening.scorer import Prepared, Scorer
+
+EDGE, SECONDS = 512, 20.0
+KEEPS = {"top 50": Keep(None, 50), "probability 0.9": Keep(0.9, None), "everything": Keep(None, None)}
+CALIBRATION = Calibration("platt", 1.1, -0.5)
+
+
+class Drawn(Scorer):
+    """Logits of a fixed table: what both proteins add, and noise. Scoring costs next to nothing."""
+
+    def __init__(self) -> None:
+        self.device = torch.device("cpu")
+        self.chunk = EDGE * EDGE
+        self._noise = torch.randn(EDGE, EDGE, generator=torch.Generator().manual_seed(0))
+        self.seconds = 0.0
+
+    def prepare(self, tokens: Tensor) -> Prepared:
+        """The first number of each protein."""
+        return (tokens[:, 0, 0],)
+
+    def logits(self, a: Prepared, b: Prepared) -> Tensor:
+        """Their sum, and noise by place."""
+        began = time.perf_counter()
+        logits = a[0] + b[0]
+        noise = self._noise.flatten()
+        logits = logits + (noise.repeat(logits.numel() // len(noise) + 1)[: logits.numel()].view(logits.shape))
+        self.seconds += time.perf_counter() - began
+        return logits
+
+
+def measure(n: int, keep: Keep, folder: Path) -> dict[str, float]:
+    """Microseconds a pair of the run and of joining its parts, and bytes a pair of both."""
+    work, table = Grid(n, n, 0, EDGE, False), torch.randn(n, 1, 1, generator=torch.Generator().manual_seed(1))
+    ids = [f"P{number:05d}" for number in range(n)]
+    parts = open_parts(folder / "parts", ids, {}, lambda: (-6.0, 6.0), SECONDS)
+    scorer, began = Drawn(), time.perf_counter()
+    screen(
+        work, lambda numbers: table[torch.from_numpy(numbers)], scorer, keep, CALIBRATION.apply, parts,
+        share=(0, 1), advance=lambda pairs: None, check=lambda: None,
+    )  # fmt: skip
+    scored = time.perf_counter()
+    summary = finish(parts, len(work), keep, lambda x: CALIBRATION.apply(x - np.float32(4.6)), folder / "pairs.parquet")
+    ended = time.perf_counter()
+    on_disk = sum(file.stat().st_size for file in (folder / "parts").rglob("*") if file.is_file())
+    return {
+        "pairs": work.pairs,
+        "kept": summary.pairs,
+        "run_us_a_pair": round(1e6 * (scored - began - scorer.seconds) / work.pairs, 4),
+        "finish_us_a_pair": round(1e6 * (ended - scored) / work.pairs, 4),
+        "parts_mb": round(on_disk / 1e6, 1),
+        "result_mb": round((folder / "pairs.parquet").stat().st_size / 1e6, 1),
+    }
+
+
+def main() -> None:
+    """Measure each way to keep pairs."""
+    n = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
+    found: dict[str, object] = {**where_and_when(), "proteins": n, "edge": EDGE}
+    for name, keep in KEEPS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            found[name] = measure(n, keep, Path(folder))
+    print(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()
