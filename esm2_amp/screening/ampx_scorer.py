@@ -33,7 +33,7 @@ class AMPXScorer(Scorer):
         self.chunk = max(64, (2**19 if device.type == "cpu" else 2**26) // floats)
 
     def prepare(self, tokens: Tensor) -> Prepared:
-        """u (n, views, hidden1), and each protein's part of the pair's first layer (n, views, hidden2)."""
+        """U (n, views, hidden1), and each protein's part of the pair's first layer (n, views, hidden2)."""
         x = self.network.components(protein_statistics(self.network.standardise(tokens.to(self.device))))
         towers = [view.protein(x[:, : view.components]) for view in self.network.views]
         parts = [alone(u) for alone, u in zip(self.alone, towers, strict=True)]

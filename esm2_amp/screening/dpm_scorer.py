@@ -48,7 +48,7 @@ class DPMScorer(Scorer):
         return turned.float()
 
     def prepare(self, tokens: Tensor) -> Prepared:
-        """u and w, (n, hidden1) each."""
+        """U and w, (n, hidden1) each."""
         x = self.network.standardise(tokens.to(self.device)).squeeze(1)
         u, w = self.first(x).chunk(2, dim=-1)
         return u.contiguous(), w.contiguous()

@@ -20,6 +20,7 @@ TASKS = {
     "train": "Train a model on labelled pairs and measure it.",
     "tune": "Search for hyperparameters by cross-validation; resumable, shared by any number of workers.",
     "predict": "Score a list of pairs with a trained model.",
+    "screen": "Score every pair of many proteins, keep the best, and draw their network.",
     "evaluate": "Measure scored pairs that have labels: every number, and one page.",
     "explain": "Say why a trained model scores pairs as it does: attributions, tables and pages.",
     "regions": "Hold ranked segments against annotated regions of UniProt or InterPro.",
@@ -36,7 +37,10 @@ _ACTIONS = {
     "store": ("info", "verify", "merge", "prune", "export", "import"),
     "neighbours": ("ingest", "info", "index", "recall", "similar", "analogy", "closest-pairs", "map", "prompt"),
 }
-_VERBATIM = {"neighbours": ("ids", "a", "b", "c", "filter", "source", "link", "factory")}
+_VERBATIM = {
+    "screen": ("query",),
+    "neighbours": ("ids", "a", "b", "c", "filter", "source", "link", "factory"),
+}
 """Options whose value is text as the shell gave it, and not in Hydra's grammar: ids may look like anything."""
 _FLAGS = ("-m", "--multirun", "--resolve", *(f"--cfg={kind}" for kind in ("job", "hydra", "all")))
 """Hydra's own that are handed on."""

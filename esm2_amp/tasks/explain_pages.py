@@ -59,7 +59,7 @@ def write_everything(done: Explained) -> ExplainedSet:
         write_set_figures(explained, done.folder / FIGURES)
     with atomic_text(done.folder / "report.html") as stream:
         stream.write(render_set(explained, FIGURES))
-    about = {"lead": explained.lead, "methods": methods, "pairs": dict(explained.outcomes)}
+    about: dict[str, Any] = {"lead": explained.lead, "methods": methods, "pairs": dict(explained.outcomes)}
     write_json(
         done.folder / "explanation.json", {**about, "provenance": dict(explained.provenance), "version": __version__}
     )
@@ -113,7 +113,7 @@ def _set(
 
 def _rows(done: Explained, method: str, shown: Sequence[int]) -> list[ShownPair]:
     """The table of all explained pairs, with the top tokens by the most trusted method."""
-    pages = {number: f"{PAGES}/{_name(number)}.html" for number in shown}
+    pages = {number: page_of(number) for number in shown}
     rows = []
     for numbers, arrays in done.read():
         found = evidence(method, arrays[f"signed/{method}"], done.scored.called(numbers))
@@ -183,6 +183,11 @@ def _pairs(
             truth=None if truth is None or not truth[i].any() else truth[i],
         ))  # fmt: skip
     return [(pair, number) for pair, number in zip(pairs, numbers.tolist(), strict=True)]
+
+
+def page_of(number: int) -> str:
+    """The page of a row within the folder of an explanation."""
+    return f"{PAGES}/{_name(number)}.html"
 
 
 def _name(number: int) -> str:

@@ -1,4 +1,4 @@
-"""The processes of a shared extraction: started, connected by Lightning, and told when one of them is gone.
+"""The processes that share a work: started, connected by Lightning, and told when one of them is gone.
 
 Lightning's own launcher ends the first process with SIGKILL, without a word, when another one dies. Hence the processes
 of a machine are started here, in the way that Lightning documents for its users (``LOCAL_RANK`` in the environment);
@@ -83,6 +83,21 @@ class Team:
             work.wait()
         except RuntimeError as error:
             raise _stopped() from error
+
+
+class Alone:
+    """One process that shares its work with nobody, in place of a :class:`Team`."""
+
+    rank, count = 0, 1
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    def check(self) -> None:
+        """Nobody else can be gone."""
+
+    def meet(self) -> None:
+        """Nobody else is to come."""
 
 
 @contextmanager
