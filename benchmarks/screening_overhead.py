@@ -1,11 +1,14 @@
 """What a screening costs beside its scoring: microseconds a pair on one core, with logits that are only drawn.
 
-OMP_NUM_THREADS=1 python benchmarks/screening_overhead.py [proteins]
+OMP_NUM_THREADS=1 python benchmarks/screening_overhead.py [proteins [way to keep pairs]]
+
+Memory is beyond what the process has once torch is imported, and only that of the first way: a peak stays.
 """
 
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import tempfile
 import time
@@ -77,12 +80,15 @@ def measure(n: int, keep: Keep, folder: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure each way to keep pairs."""
+    """Measure each way to keep pairs, or one."""
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
+    ways = sys.argv[2:] or list(KEEPS)
     found: dict[str, object] = {**where_and_when(), "proteins": n, "edge": EDGE}
-    for name, keep in KEEPS.items():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for name in ways:
         with tempfile.TemporaryDirectory() as folder:
-            found[name] = measure(n, keep, Path(folder))
+            found[name] = measure(n, KEEPS[name], Path(folder))
+        found.setdefault("peak_mb", round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024))
     print(json.dumps(found, indent=2))
 
 

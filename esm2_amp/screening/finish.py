@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from esm2_amp.errors import InputError
+from esm2_amp.features.store_lock import StoreLock
 from esm2_amp.io.atomic import atomic_path
 from esm2_amp.screening.background import Percentiles
 from esm2_amp.screening.keep import Best, Keep
-from esm2_amp.screening.parts import KeptPairs, Parts, writing
+from esm2_amp.screening.parts import KeptPairs, Parts, remove_left_behind, writing
 from esm2_amp.screening.tables import ID_COLUMNS, PairTable
 from esm2_amp.screening.work import Rows
 
@@ -69,7 +71,7 @@ def finish(
         output: the file.
 
     Raises:
-        InputError: units that are not scored yet, a damaged part, no space left.
+        InputError: units that are not scored yet, a damaged part, no space left, another process that writes the result.
     """
     missing = units - len(parts.done())
     if missing:
@@ -78,20 +80,19 @@ def finish(
             file=parts.folder,
             remedy="Give the same command again.",
         )
-    background = parts.background()
-    tally = _Tally(len(parts.ids))
+    background, tally = parts.background(), _Tally(len(parts.ids))
     scored, means, percentiles = background.scored(), background.means(), Percentiles(background)
     del background
-    best = None if keep.top is None else _best(parts, keep.top)
-    kept = f"all is scored and kept in {parts.folder}"
-    with writing(Path(output), kept), atomic_path(output) as path, _Rows(path, parts.ids) as rows:
-        for pairs in parts.kept():
-            stay = pairs if best is None else pairs.where(best.holds(pairs.a, pairs.b, pairs.logit))
-            tally.add(stay)
-            rows.add(
-                stay.a, stay.b, stay.logit, stay.probability, prevalence(stay.logit).astype(np.float32),
-                percentiles(stay.a, stay.logit), percentiles(stay.b, stay.logit),
-            )  # fmt: skip
+    target, kept = Path(output), f"all is scored and kept in {parts.folder}"
+    with StoreLock(parts.folder / ".result", "this result"), writing(target, kept):
+        remove_left_behind(target.parent, f".{glob.escape(target.name)}.????????")  # as atomic_path names them
+        with atomic_path(target) as path, _Rows(path, parts.ids) as rows:
+            for pairs in _staying(parts, keep):
+                tally.add(pairs)
+                rows.add(
+                    pairs.a, pairs.b, pairs.logit, pairs.probability, prevalence(pairs.logit).astype(np.float32),
+                    percentiles(pairs.a, pairs.logit), percentiles(pairs.b, pairs.logit),
+                )  # fmt: skip
     return tally.summary(scored, means)
 
 
@@ -114,11 +115,16 @@ def best(path: str | os.PathLike[str], count: int) -> pd.DataFrame:
     return found
 
 
-def _best(parts: Parts, top: int) -> Best:
-    best = Best(len(parts.ids), top)
+def _staying(parts: Parts, keep: Keep) -> Iterator[KeptPairs]:
+    """The pairs of the result, in the order of the work."""
+    if keep.top is None:
+        yield from parts.kept()
+        return
+    best = Best(len(parts.ids), keep.top)
     for pairs in parts.kept():
         best.add(pairs.a, pairs.b, pairs.logit)
-    return best
+    for pairs in parts.kept():
+        yield pairs.where(best.holds(pairs.a, pairs.b, pairs.logit))
 
 
 class _Rows:

@@ -26,10 +26,17 @@ class Keep:
     Attributes:
         threshold: least probability; None for any.
         top: how many are the best of a protein; None for all.
+
+    Raises:
+        ValueError: a top below 1.
     """
 
     threshold: float | None
     top: int | None
+
+    def __post_init__(self) -> None:
+        if self.top is not None and self.top < 1:
+            raise ValueError(f"top is {self.top}, expected at least 1")
 
 
 class Sieve:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from esm2_amp.features.store_lock import StoreLock
-from esm2_amp.screening.parts import BACKGROUND, PAIRS, RECORD, Parts, Record, crc_of, writing
+from esm2_amp.screening.parts import BACKGROUND, PAIRS, RECORD, Parts, Record, crc_of, remove_left_behind, writing
 from esm2_amp.screening.work import Rows, Unit
 
 _CELLS = pa.schema([("cell", pa.int64()), ("count", pa.int32())])
@@ -49,10 +49,10 @@ class PartWriter:
 
     def __enter__(self) -> PartWriter:
         self._lock.__enter__()
-        for left in self._parts.folder.glob(".rank-*"):
-            if left == self._mine or int(left.name.rpartition("-")[2]) >= self._count:
-                for folder in left.glob("part-*"):
-                    shutil.rmtree(folder, ignore_errors=True)
+        for place in self._parts.folder.glob(".rank-*"):
+            if place == self._mine or int(place.name.rpartition("-")[2]) >= self._count:
+                remove_left_behind(place, "part-*")
+        remove_left_behind(self._parts.folder, ".plan.*")
         return self
 
     def add(

@@ -27,7 +27,7 @@ PAIRS, BACKGROUND, RECORD = "pairs.parquet", "background.parquet", "part.json"
 _PLAN = Path("plan") / "plan.json"
 _COLUMNS = ("logit", "probability")
 _AGAIN = "Remove this folder and give the same command again: only its pairs are scored anew."
-_OPEN_FILES = 32
+_OPEN_FILES = 256  # of many processes' parts, whose units alternate
 
 
 class KeptPairs(NamedTuple):
@@ -200,6 +200,12 @@ def writing(folder: Path, kept: str) -> Iterator[None]:
             file=folder,
             remedy="Free space, then give the same command again.",
         ) from error
+
+
+def remove_left_behind(place: Path, pattern: str) -> None:
+    """Remove the folders of a killed process that match; nobody else may be at work on them."""
+    for folder in place.glob(pattern):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _record(part: Path) -> Record:

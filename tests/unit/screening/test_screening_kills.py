@@ -93,6 +93,19 @@ def test_what_a_killed_rank_left_is_removed_when_fewer_go_on(tmp_path: Path, uni
     assert (tmp_path / "p.parquet").read_bytes() == uninterrupted
 
 
+def test_a_kill_while_the_result_is_written_leaves_nothing_behind(tmp_path: Path, uninterrupted: bytes):
+    parts = run(tmp_path / "parts", WORK, N, KEEP)
+    half = tmp_path / ".p.parquet.ab3_x9yz"
+    half.mkdir()
+    (half / "p.parquet").write_bytes(uninterrupted[:99])
+    (tmp_path / ".p.parquet.swp").write_bytes(b"of somebody else")
+    result(parts, WORK, KEEP, tmp_path / "p.parquet")
+    assert {file.name for file in tmp_path.iterdir()} == {"parts", "p.parquet", ".p.parquet.swp"}
+    assert (tmp_path / "p.parquet").read_bytes() == uninterrupted
+    parts.remove()
+    assert not (tmp_path / "parts").exists()
+
+
 @contextmanager
 def full_disk(megabytes: float, folder: Path) -> Iterator[None]:
     """A file system of so many bytes, where one may be mounted."""
@@ -178,6 +191,7 @@ def test_memory_does_not_grow_with_the_pairs(tmp_path: Path):
         child.start()
         peaks.append(receive.recv())
         child.join()
+    print(peaks)
     assert peaks[1] - peaks[0] < 24_000  # kB; the 12 million pairs more take 150 MB as two numbers and a logit each
 
 
