@@ -35,11 +35,11 @@ class _Layer:
     def attend(self, x: Tensor, projected: Tensor) -> Tensor:
         """X (m, T, D) and its projections (m, T, 3D) to x + attention (m, T, D)."""
         parts = projected.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        q, k, v = (part.float().flatten(0, 1) for part in parts)  # copies: products of strided matrices are slower
+        q, k, v = (part.flatten(0, 1) for part in parts)  # copies: products of strided matrices are slower
         weights = torch.bmm(q, k.transpose(1, 2))
         mixed = torch.bmm(torch.softmax(weights, dim=-1), v)
         mixed = mixed.unflatten(0, (-1, self.heads)).transpose(1, 2).flatten(2)
-        return self.project_out.plus(mixed.to(self.dtype), x)
+        return self.project_out.plus(mixed, x)
 
     def hidden(self, x: Tensor) -> Tensor:
         """(m, T, D) to (m, T, F): the feed-forward layer's inside."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from esm2_amp.models.dpm import DPM
@@ -56,7 +57,9 @@ class DPMScorer(Scorer):
     def logits(self, a: Prepared, b: Prepared) -> Tensor:
         """Logits of pairs, see :meth:`Scorer.logits`."""
         (u_a, w_a), (u_b, w_b) = a, b
-        hidden = torch.stack(torch.broadcast_tensors(u_a + w_b, u_b + w_a))
+        hidden = u_a.new_empty(2, *np.broadcast_shapes(u_a.shape, u_b.shape))
+        torch.add(u_a, w_b, out=hidden[0])
+        torch.add(u_b, w_a, out=hidden[1])
         return self.perceptron(hidden).mean(dim=0)
 
     def perceptron(self, hidden: Tensor) -> Tensor:
@@ -73,6 +76,3 @@ class DPMScorer(Scorer):
 def chunk_of(device: torch.device, floats: int) -> int:
     """Pairs whose largest intermediate, so many numbers a pair, stays in a CPU's cache or fills a GPU."""
     return max(1, (2**19 if device.type == "cpu" else 2**26) // floats)
-
-
-__all__ = ["DPMScorer", "nn"]
