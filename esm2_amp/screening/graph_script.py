@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from esm2_amp.explain.page import relative_link
 from esm2_amp.neighbours.markdown import shown
@@ -27,7 +28,7 @@ def script_data(
         ValueError: a link that leads out of the folder of the page.
     """
     nodes, edges = network.nodes.iloc[network.drawn], network.edges
-    facts = [name for name in nodes if name not in ("id", "degree") and not nodes[name].isna().all()]
+    facts = [str(name) for name in nodes if name not in ("id", "degree") and not nodes[name].isna().all()]
     pairs = list(zip(edges["protein_a"], edges["protein_b"], strict=True))
     links = [explanations.get((a, b), explanations.get((b, a))) for a, b in pairs]
     return {
@@ -35,7 +36,7 @@ def script_data(
         "nodes": {
             "name": [shown(name) for name in nodes["id"]],
             "x": picture.x.tolist(), "y": picture.y.tolist(),
-            "facts": [[COLUMN_TITLES.get(name, name), [shown(in_words(value)) for value in nodes[name]]] for name in facts],
+            "facts": [[shown(COLUMN_TITLES.get(name, name)), _words(nodes[name])] for name in facts],
         },
         "edges": {
             "ends": picture.ends.tolist(), "level": picture.levels.tolist(),
@@ -51,7 +52,11 @@ def script_data(
     }  # fmt: skip
 
 
-def _rounded(column: Any, digits: int) -> list[float | None]:
+def _words(column: pd.Series[Any]) -> list[str]:
+    return [shown(in_words(value)) for value in column]
+
+
+def _rounded(column: pd.Series[Any], digits: int) -> list[float | None]:
     values = np.round(column.to_numpy(dtype=np.float64, na_value=np.nan), digits)
     return [value if np.isfinite(value) else None for value in values.tolist()]
 
