@@ -144,7 +144,8 @@
   const make = (name, text) => { const made = document.createElement(name); made.textContent = text; return made; };
   const explained = (e, row) => {
     if (edges.page[e] !== null) { const link = make("a", "explanation"); link.href = edges.page[e]; return link; }
-    if (edges.command === null) return make("span", "–");
+    const { start, middle, end } = edges.command;
+    if (middle[e] === null) return make("span", "–");
     const button = make("button", "command");
     button.type = "button";
     button.setAttribute("aria-expanded", "false");
@@ -152,7 +153,7 @@
       const open = button.getAttribute("aria-expanded") === "true";
       button.setAttribute("aria-expanded", String(!open));
       if (open) { row.nextElementSibling.remove(); return; }
-      const line = make("tr", ""), cell = make("td", ""), { start, middle, end } = edges.command;
+      const line = make("tr", ""), cell = make("td", "");
       line.className = "line";
       cell.colSpan = 6;
       cell.append(make("code", start + middle[e] + end));

@@ -43,8 +43,8 @@ def script_data(
             **{name: _rounded(edges[name], 4) for name in ("logit", "percentile_a", "percentile_b")},
             **{name: _rounded(edges[name], 6) for name in ("probability", "probability_at_prevalence")},
             "page": [None if link is None else relative_link(link) for link in links],
-            "command": None if command is None else _shared(
-                ["" if link is not None else command(a, b) for (a, b), link in zip(pairs, links, strict=True)]
+            "command": _commands(
+                [command(*pair) if command and link is None else None for pair, link in zip(pairs, links, strict=True)]
             ),
         },
         "colours": [[part.style(number) for number in part.of.tolist()] for part in picture.colourings],
@@ -61,9 +61,14 @@ def _rounded(column: pd.Series[Any], digits: int) -> list[float | None]:
     return [value if np.isfinite(value) else None for value in values.tolist()]
 
 
-def _shared(texts: Sequence[str]) -> dict[str, Any]:
-    """Texts without what they all begin and end with: a command is long, and differs in two names only."""
-    held = [text for text in texts if text]
+def _commands(texts: Sequence[str | None]) -> dict[str, Any]:
+    """Commands without what they all begin and end with: they are long, and differ in two names only.
+
+    One with a character that would show another command than what is copied is left out.
+    """
+    texts = [None if text is None or shown(text) != text else text for text in texts]
+    held = [text for text in texts if text is not None]
     start = os.path.commonprefix(held)
     end = os.path.commonprefix([text[len(start) :][::-1] for text in held])[::-1]
-    return {"start": start, "end": end, "middle": [text[len(start) : len(text) - len(end)] for text in texts]}
+    middle = [None if text is None else text[len(start) : len(text) - len(end)] for text in texts]
+    return {"start": start, "end": end, "middle": middle}

@@ -62,7 +62,7 @@ def test_the_script_is_told_every_pair_and_protein() -> None:
     pairs = [(data["nodes"]["name"][a], data["nodes"]["name"][b]) for a, b in data["edges"]["ends"]]
     assert pairs == list(network.edges[["protein_a", "protein_b"]].itertuples(index=False, name=None))
     assert data["edges"]["logit"] == pytest.approx(network.edges["logit"].tolist(), abs=1e-4)
-    assert data["edges"]["command"] is None
+    assert set(data["edges"]["command"]["middle"]) == {None}
 
 
 def test_explanations_are_found_in_either_order_and_commands_are_whole() -> None:
@@ -76,6 +76,12 @@ def test_explanations_are_found_in_either_order_and_commands_are_whole() -> None
         else:
             whole = edges["command"]["start"] + middle + edges["command"]["end"]
             assert (page, whole) == (None, f"explain --first {names[a]} --second {names[b]} --end")
+
+
+def test_a_command_that_would_show_as_another_is_not_offered() -> None:
+    network = interactome(*tables(["A", "B", "turn\u202eed"], [(0, 1), (1, 2)]), 0)
+    edges = data_of(report_page(network, words("P"), {}, lambda a, b: f"explain '{a}' '{b}'"))["edges"]
+    assert [middle is None for middle in edges["command"]["middle"]] == network.edges["protein_b"].ne("B").tolist()
 
 
 @pytest.mark.parametrize("link", ["https://example.org", "../up.html", "/etc/passwd", "javascript:alert(1)"])
