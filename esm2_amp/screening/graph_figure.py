@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.figure import Figure
 
 from esm2_amp.explain.paper import INK, bare, drawable, save_figure
@@ -51,6 +51,9 @@ def _draw(figure: Figure, network: Interactome, picture: Picture) -> None:
         axis.text(x, y - 8, drawable(name, 24), fontsize=5.5, color=INK, ha="center", zorder=4)
     if len(picture.x):
         handles, names = axis.get_legend_handles_labels()
-        figure.legend(
-            handles[::-1], names[::-1], loc="outside lower center", ncols=5, fontsize=6, frameon=False, markerscale=1
+        legend = figure.legend(
+            handles[::-1], names[::-1], loc="outside lower center", ncols=5, fontsize=6, frameon=False
         )
+        for handle in legend.legend_handles:
+            if isinstance(handle, PathCollection):
+                handle.set_sizes([18.0])

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -125,3 +128,23 @@ def test_two_names_that_are_one_in_xml_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="one name in XML"):
         write_network(tmp_path, interactome(edges, nodes, 0))
     assert not (tmp_path / "network.graphml").exists()
+
+
+_WRITE = """
+import sys
+from pathlib import Path
+from graph_world import random_pairs, tables
+from esm2_amp.screening.graph import interactome
+from esm2_amp.screening.graph_files import write_network
+write_network(Path(sys.argv[1]), interactome(*tables([f"P{i}" for i in range(600)], random_pairs(500, 800)), 0))
+"""
+
+
+@pytest.mark.slow
+def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
+    places = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+    for seed in ("1", "2"):  # of Python's hashes, by which sets are ordered
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": places}
+        subprocess.run([sys.executable, "-c", _WRITE, str(tmp_path / seed)], env=environment, check=True)
+    for name in FILES:
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
