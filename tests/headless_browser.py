@@ -21,6 +21,7 @@ PATIENCE = 60.0
 DESKTOP, PHONE = (1280, 900), (390, 844)
 _KEYS = {
     "Tab": 9, "Enter": 13, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40,
+    "Escape": 27, "End": 35, "Home": 36,
 }  # fmt: skip
 
 
@@ -130,6 +131,24 @@ class Browser:
     def point(self, x: float, y: float) -> None:
         """Move the pointer there."""
         self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+
+    def click(self, x: float, y: float) -> None:
+        """Press and release the left button there."""
+        self.drag((x, y))
+
+    def drag(self, *places: tuple[float, float]) -> None:
+        """Press the left button at the first place, move on, release it at the last."""
+        kinds = [
+            ("mousePressed", places[0]),
+            *(("mouseMoved", place) for place in places[1:]),
+            ("mouseReleased", places[-1]),
+        ]
+        for kind, (x, y) in kinds:
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
+
+    def wheel(self, x: float, y: float, by: float) -> None:
+        """Turn the wheel there by so many pixels, downwards if positive."""
+        self.call("Input.dispatchMouseEvent", type="mouseWheel", x=x, y=y, deltaX=0, deltaY=by)
 
     def picture(self, file: Path) -> None:
         """Save the whole page as PNG."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import networkx as nx
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
 Places = NDArray[np.float64]
@@ -18,8 +17,8 @@ _DIRECT = 300
 _NEAR = 16
 """Neighbours on the plane that push a protein away; all others are too far to cover it."""
 _FAR = 0.05
-_STEPS = 120
-_WIDE = 1.5
+_STEPS = 100
+_WIDE = 1.3
 """How much wider than high all components together become."""
 _GAP = 1.0
 
@@ -111,8 +110,8 @@ def _relaxed(places: Places, ends: NDArray[np.int64], member: NDArray[np.int64],
     weight = np.sqrt(np.bincount(ends.ravel(), minlength=len(places)))[:, None]
     for step in np.linspace(1.0, 0.02, _STEPS):
         middle = np.stack([np.bincount(member, places[:, axis]) for axis in (0, 1)], axis=1) / sizes[:, None]
-        force = _push(places, places[cKDTree(places).query(places, k=_NEAR + 1)[1]], np.ones(_NEAR + 1))
-        force += _FAR * _push(places, np.broadcast_to(middle, (len(places), *middle.shape)), sizes)
+        force = _push(places, places[cKDTree(places).query(places, k=_NEAR + 1)[1]].transpose(2, 0, 1), 1.0)
+        force += _FAR * _push(places, middle.T[:, None], sizes)
         stretch = places[ends[:, 1]] - places[ends[:, 0]]
         long = np.linalg.norm(stretch, axis=1, keepdims=True)
         pull = stretch * np.log1p(long) / np.maximum(long, 1e-9)
@@ -123,7 +122,8 @@ def _relaxed(places: Places, ends: NDArray[np.int64], member: NDArray[np.int64],
     return places
 
 
-def _push(places: Places, others: Places, weight: NDArray[Any]) -> Places:
-    """(n, 2) forces away from (n, k, 2) others, as their weight (k,) over the distance."""
-    away = places[:, None] - others
-    return np.einsum("nkd,k,nk->nd", away, weight, 1 / np.maximum((away**2).sum(axis=2), 1e-2))
+def _push(places: Places, others: Places, weight: ArrayLike) -> Places:
+    """(n, 2) forces away from others, (2, n or 1, k), as their weight over the distance."""
+    x, y = places[:, :1] - others[0], places[:, 1:] - others[1]
+    share = weight / np.maximum(x * x + y * y, 1e-2)
+    return np.stack([np.einsum("nk,nk->n", x, share), np.einsum("nk,nk->n", y, share)], axis=1)

@@ -10,7 +10,7 @@
   edges.ends.forEach(([a, b], e) => { around[a].push(e); if (b !== a) around[b].push(e); });
   const radius = around.map((list) => 2.2 + 1.1 * Math.sqrt(list.length));
   const byPartners = nodes.name.map((_, i) => i).sort((i, j) => around[j].length - around[i].length || i - j);
-  const widths = [0.5, 0.8, 1.3, 2.2], shades = [0.35, 0.45, 0.6, 0.8];
+  const widths = [0.5, 0.8, 1.3, 2.2], shades = [0.4, 0.55, 0.7, 0.85];
   const lowest = edges.logit[total - 1], span = edges.logit[0] - lowest;
   let shown = total, selected = -1, colours = data.colours[0], palette = new Map(), waiting = false;
   let view = { x: 0, y: 0, scale: 1 }, least = 1;
@@ -144,7 +144,8 @@
   const make = (name, text) => { const made = document.createElement(name); made.textContent = text; return made; };
   const explained = (e, row) => {
     if (edges.page[e] !== null) { const link = make("a", "explanation"); link.href = edges.page[e]; return link; }
-    if (edges.command === null) return make("span", "–");
+    const { start, middle, end } = edges.command;
+    if (middle[e] === null) return make("span", "–");
     const button = make("button", "command");
     button.type = "button";
     button.setAttribute("aria-expanded", "false");
@@ -152,7 +153,7 @@
       const open = button.getAttribute("aria-expanded") === "true";
       button.setAttribute("aria-expanded", String(!open));
       if (open) { row.nextElementSibling.remove(); return; }
-      const line = make("tr", ""), cell = make("td", ""), { start, middle, end } = edges.command;
+      const line = make("tr", ""), cell = make("td", "");
       line.className = "line";
       cell.colSpan = 6;
       cell.append(make("code", start + middle[e] + end));
@@ -175,11 +176,11 @@
       head.append(button);
       if (i === selected) head.append(" (itself)");
       const [here, there] = first ? [edges.percentile_a[e], edges.percentile_b[e]] : [edges.percentile_b[e], edges.percentile_a[e]];
-      const percent = (share) => (share === null ? "–" : `${(100 * share).toFixed(2)} %`);
+      const percent = (share) => (share === null ? "–" : `${(100 * share).toFixed(1)} %`);
       const why = make("td", "");
       why.append(explained(e, row));
-      row.append(head, make("td", decimal(edges.probability[e], 4)), make("td", decimal(edges.probability_at_prevalence[e], 4)),
-        make("td", percent(here)), make("td", percent(there)), why);
+      row.append(head, why, make("td", decimal(edges.probability[e], 4)), make("td", decimal(edges.probability_at_prevalence[e], 4)),
+        make("td", percent(here)), make("td", percent(there)));
       return row;
     }));
   };
@@ -189,7 +190,11 @@
     if (i >= 0) {
       const heading = chosen.querySelector("h3");
       heading.firstElementChild.textContent = nodes.name[i];
-      chosen.querySelector("dl").replaceChildren(...nodes.facts.flatMap(([name, values]) => [make("dt", name), make("dd", values[i])]));
+      chosen.querySelector("dl").replaceChildren(...nodes.facts.map(([name, values]) => {
+        const pair = make("div", "");
+        pair.append(make("dt", name), make("dd", values[i]));
+        return pair;
+      }));
       list();
       if (go) view = { x: nodes.x[i], y: nodes.y[i], scale: Math.max(view.scale, bounded(4 * least)) };
       said.textContent = `${nodes.name[i]} is selected: ${number(around[i].length)} ${around[i].length === 1 ? "partner" : "partners"}.`;

@@ -26,6 +26,11 @@ class WordTable:
     rows: Sequence[Sequence[str]]
     note: str = ""
 
+    @property
+    def worded(self) -> list[bool]:
+        """Whether a column holds words, not numbers."""
+        return [any(row[i][:1].isalpha() for row in self.rows) for i in range(len(self.columns))]
+
 
 def hub_table(network: Interactome) -> WordTable:
     """The proteins in the most pairs."""
