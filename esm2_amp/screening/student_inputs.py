@@ -1,0 +1,87 @@
+"""What a student reads of each protein: principal components of the tokens that the trained network reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from esm2_amp.errors import InputError
+from esm2_amp.io.atomic import atomic_path
+from esm2_amp.models.components import PrincipalComponents
+from esm2_amp.models.network import PairNetwork
+from esm2_amp.screening.work import Rows
+
+_WHITENING = 0.5
+"""Between the components' own spread and none: what tells proteins apart is not only in the first ones."""
+_FITTED = 4096
+"""Proteins that the components are found from, at most."""
+_BLOCK = 1024
+
+Features = Callable[[Rows], Tensor]
+"""Tokens (m, T, D) of proteins by number."""
+
+
+def pooled(tokens: Tensor) -> Tensor:
+    """Mean, deviation, largest and smallest value of tokens (n, T, D): (n, 4 D); one token is itself: (n, D)."""
+    if tokens.shape[1] == 1:
+        return tokens[:, 0]
+    mean = tokens.mean(dim=1)
+    deviation = (tokens - mean[:, None]).square().mean(dim=1).sqrt()
+    return torch.cat((mean, deviation, tokens.amax(dim=1), tokens.amin(dim=1)), dim=1)
+
+
+def student_inputs(features: Features, network: PairNetwork, n: int, components: int, seed: int, file: Path) -> Tensor:
+    """Principal components of the pooled, standardised tokens of all proteins; (n, K) float32.
+
+    They are kept in a file, and taken from there the next time: weights of a student mean nothing without them.
+
+    Args:
+        features: tokens of some proteins.
+        network: standardises them.
+        n: proteins.
+        components: K.
+        seed: of the choice of proteins the components are found from, where there are many.
+        file: ``.safetensors``.
+
+    Raises:
+        InputError: the file is damaged, or of other numbers of proteins or components.
+    """
+    if file.exists():
+        return _read(file, n, components)
+    device = next(network.parameters()).device
+
+    def blocks(rows: Rows) -> Iterator[Tensor]:
+        with torch.inference_mode():
+            for start in range(0, len(rows), _BLOCK):
+                tokens = features(rows[start : start + _BLOCK]).to(device)
+                yield pooled(network.standardise(tokens.float())).cpu()
+
+    some = np.sort(np.random.default_rng(seed).permutation(n)[:_FITTED])
+    width = next(blocks(some[:1])).shape[1]
+    found = PrincipalComponents(width, components)
+    found.fit(lambda: blocks(some), _WHITENING)
+    with torch.inference_mode():
+        inputs = torch.cat([found(block) for block in blocks(np.arange(n))])
+    with atomic_path(file) as path:
+        save_file({"inputs": inputs.contiguous()}, path)
+    return inputs
+
+
+def _read(file: Path, n: int, components: int) -> Tensor:
+    try:
+        inputs = load_file(file)["inputs"]
+    except (SafetensorError, OSError, KeyError) as error:
+        raise InputError(f"damaged ({error})", file=file, remedy="Delete it.") from error
+    if inputs.shape != (n, components):
+        raise InputError(
+            f"of {tuple(inputs.shape)} proteins and components, not {(n, components)}",
+            file=file,
+            remedy="Give the same proteins and settings, or another folder.",
+        )
+    return inputs
