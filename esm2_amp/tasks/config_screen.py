@@ -11,6 +11,7 @@ from esm2_amp.tasks.options import at_least
 
 STRATEGIES = ("all", "retrieve")
 PRECISIONS = ("float32", "bf16")
+_COUNTS = ("rounds", "components", "hidden", "rank", "steps")
 
 
 @dataclass
@@ -24,7 +25,7 @@ class ScreenOptions:
     negatives_per_positive: float
     precision: str
     compile: bool
-    tile: int
+    tile: int | None
     commit_seconds: float
 
 
@@ -34,7 +35,14 @@ class RetrieveOptions:
 
     share: float
     sample: float
+    judges: float
     rounds: int
+    each: int
+    components: int
+    hidden: int
+    rank: int
+    steps: int
+    lr: float
 
 
 @dataclass
@@ -72,13 +80,14 @@ class ScreenConfig:
             screen__top=(self.screen.top, 1),
             screen__tile=(self.screen.tile, 1),
             screen__commit_seconds=(self.screen.commit_seconds, 0),
-            retrieve__rounds=(self.retrieve.rounds, 1),
+            **{f"retrieve__{name}": (getattr(self.retrieve, name), 1) for name in _COUNTS},
+            retrieve__each=(self.retrieve.each, 0),
             network__edges=(self.network.edges, 0),
             network__explain=(self.network.explain, 0),
         )
         if self.screen.threshold is not None:
             _share("screen.threshold", self.screen.threshold)
-        for name in ("share", "sample"):
+        for name in ("share", "sample", "judges"):
             _share(f"retrieve.{name}", getattr(self.retrieve, name))
         if not 0 < self.screen.negatives_per_positive < float("inf"):
             raise InputError(

@@ -13,25 +13,23 @@ from esm2_amp.screening.scorer import Scorer
 from esm2_amp.tasks.console import log, progress
 from esm2_amp.tasks.resumable_folder import WORK
 from esm2_amp.tasks.screen_input import ScreenInputs
-from esm2_amp.tasks.screen_plan import make_plan, show_plan
+from esm2_amp.tasks.screen_plan import PILOT_PAIRS, make_plan, show_plan
 from esm2_amp.tasks.screen_scored import PAIRS, Crew, ScoredScreen
 from esm2_amp.tasks.screen_worth import Prior
-
-PILOT_PAIRS = 4096
-"""Pairs that are scored beforehand to lay out the histograms."""
 
 
 def score_all(inputs: ScreenInputs, scorer: Scorer, crew: Crew, folder: Path) -> ScoredScreen | None:
     """This process's share; the first one gets all results, when every process is done."""
-    grid, options = inputs.grid, inputs.config.screen
+    options = inputs.config.screen
     prior = Prior(inputs.model.card, options.negatives_per_positive)
-    plan = make_plan(inputs, scorer, grid.pairs, crew.count)
+    plan = make_plan(inputs, scorer, inputs.pairs, crew.count)
+    grid = inputs.grid(plan.tile)
     if crew.rank == 0:
         show_plan(plan, [])
     parts = open_parts(
         folder / WORK / "parts",
         inputs.sides.ids,
-        inputs.settings(),
+        {**inputs.settings(), "tile": plan.tile},
         lambda: edges_around(sample(grid, inputs.tokens, scorer, PILOT_PAIRS)),
         options.commit_seconds,
     )

@@ -30,6 +30,7 @@ class ScreenInputs:
     Attributes:
         sides: which protein is on which side, and their numbers.
         proteins: (n,) in the order of these numbers.
+        pairs: how many there are.
 
     Raises:
         InputError: unreadable or unfit input, an id with two sequences, an unknown query, or no pair at all.
@@ -51,8 +52,8 @@ class ScreenInputs:
         self.sides: Sides = order_sides([protein.id for protein in a], [protein.id for protein in b])
         by_id = {protein.id: protein for protein in (*a, *b)}
         self.proteins = [by_id[name] for name in self.sides.ids]
-        self.grid = self._grid()
-        if not self.grid.pairs:
+        self.pairs = self.grid(max(1, len(self.proteins))).pairs
+        if not self.pairs:
             raise InputError(
                 f"there is no pair to score among {len(self.proteins)} protein",
                 file=self.files["fasta"],
@@ -83,6 +84,11 @@ class ScreenInputs:
         layout = self.model.network.layout
         return torch.from_numpy(self.store.gather(self.rows[numbers], layout.stored)).float()
 
+    def grid(self, edge: int) -> Grid:
+        """All pairs, in tiles of so many proteins a side."""
+        ids, first, second = self.sides
+        return Grid(len(ids), first, second, edge, self.config.screen.self_pairs)
+
     def side(self, number: int) -> str:
         """``a``, ``b`` or ``both``."""
         if number < self.sides.second:
@@ -93,10 +99,6 @@ class ScreenInputs:
         """(n,) how far each protein is from the training ones, and how far those are, where the card knows."""
         known = TrainingDistances.from_metrics(self.model.card.metrics)
         return distances(self.model.network, self.store, self.rows), known
-
-    def _grid(self) -> Grid:
-        ids, first, second = self.sides
-        return Grid(len(ids), first, second, self.config.screen.tile, self.config.screen.self_pairs)
 
 
 def _queried(given: ProteinSet, names: list[str], file: str) -> list[Protein]:

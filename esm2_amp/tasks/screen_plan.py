@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 import time
@@ -9,10 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from esm2_amp.screening.background import BINS
-from esm2_amp.screening.flops import flops_per_pair
 from esm2_amp.screening.scorer import Prepared, Scorer, of_block
+from esm2_amp.screening.scorer_cost import flops_per_pair
 from esm2_amp.tasks.console import show_table
 from esm2_amp.tasks.screen_input import ScreenInputs
 
@@ -24,6 +26,11 @@ _TILE_BYTES = 60
 """Of a pair while its tile is worked on: its logit, its places, its bins."""
 _CACHE_BYTES = 256 << 20
 """Of prepared proteins, see :class:`esm2_amp.screening.engine.Blocks`."""
+_TILE_OPERATIONS = 1e12
+"""Floating-point operations of a tile, about: some seconds of a processor's core, so that little is ever lost."""
+_TILES = (8, 512)
+PILOT_PAIRS = 4096
+"""Pairs that are scored beforehand to lay out the histograms."""
 _MB, _GB = 10**6, 10**9
 
 
@@ -32,6 +39,7 @@ class Plan:
     """A screen before it begins.
 
     Attributes:
+        tile: proteins along a tile.
         proteins: on both sides together.
         pairs: all that exist.
         scored: how many of them the model will score.
@@ -42,6 +50,7 @@ class Plan:
         memory_bytes: of each process.
     """
 
+    tile: int
     proteins: int
     pairs: int
     scored: int
@@ -81,26 +90,25 @@ def make_plan(inputs: ScreenInputs, scorer: Scorer, scored: int, processes: int)
         scored: pairs the model will score.
         processes: that share them.
     """
-    grid, options = inputs.grid, inputs.config.screen
-    edge = min(options.tile, 256)
-    a = inputs.tokens(_spread(0, grid.first, edge))
-    b = inputs.tokens(_spread(grid.second, grid.n, edge))
+    options = inputs.config.screen
+    (_, first, second), n = inputs.sides, len(inputs.proteins)
+    a, b = inputs.tokens(_spread(0, first)), inputs.tokens(_spread(second, n))
+    operations = flops_per_pair(scorer, a[:8], b[:8])
+    tile = options.tile or tile_for(operations)
     with torch.inference_mode():
         speed = _speed(scorer, scorer.prepare(a), scorer.prepare(b))
-    kept = scored if options.top is None else min(scored, options.top * grid.n)
-    tables = grid.n * (2 * 4 * (BINS + 2) + 12 * (options.top or 0))
+    kept = scored if options.top is None else min(scored, options.top * n)
+    tables = n * (2 * 4 * (BINS + 2) + 12 * (options.top or 0))
     return Plan(
-        proteins=grid.n,
-        pairs=grid.pairs,
+        tile=tile,
+        proteins=n,
+        pairs=inputs.pairs,
         scored=scored,
-        operations=flops_per_pair(scorer, a[:8], b[:8]),
+        operations=operations,
         pairs_per_second=speed,
         processes=processes,
         disk_bytes=kept * (_PART_BYTES + _RESULT_BYTES) + tables,
-        memory_bytes=_used()
-        + tables
-        + _TILE_BYTES * options.tile**2
-        + min(_CACHE_BYTES, grid.n * _prepared(scorer, a)),
+        memory_bytes=_used() + tables + _TILE_BYTES * tile**2 + min(_CACHE_BYTES, n * _prepared(scorer, a)),
     )
 
 
@@ -120,8 +128,14 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
 
 
-def _spread(start: int, stop: int, most: int) -> np.ndarray:
-    return np.unique(np.linspace(start, stop - 1, min(most, stop - start)).round().astype(np.int64))
+def tile_for(operations: float) -> int:
+    """Proteins along a tile, from the operations of a pair: the same for a model whatever the machine."""
+    return int(min(max(math.sqrt(_TILE_OPERATIONS / operations), _TILES[0]), _TILES[1]))
+
+
+def _spread(start: int, stop: int) -> NDArray[np.int64]:
+    """At most 256 protein numbers from start on and before stop."""
+    return np.unique(np.linspace(start, stop - 1, min(256, stop - start)).round().astype(np.int64))
 
 
 def _speed(scorer: Scorer, a: Prepared, b: Prepared) -> float:

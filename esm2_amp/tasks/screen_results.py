@@ -76,7 +76,7 @@ def _nodes(proteins: pd.DataFrame) -> pd.DataFrame:
 
 def _worths(done: ScoredScreen) -> list[Worth]:
     curve = curve_of(done.inputs.model)
-    return [] if curve is None else worth(curve, done.background, done.inputs.grid.pairs, done.prior)
+    return [] if curve is None else worth(curve, done.background, done.inputs.pairs, done.prior)
 
 
 def _write_table(file: Path, table: pd.DataFrame) -> None:
@@ -87,8 +87,7 @@ def _write_table(file: Path, table: pd.DataFrame) -> None:
 def _write_network(folder: Path, network: Interactome, *, figures: bool) -> None:
     write_network(folder, network)
     if figures:
-        for ending in ("png", "pdf"):
-            draw_network(folder / f"network.{ending}", network)
+        draw_network(folder, network)
 
 
 def _record(done: ScoredScreen, lead: str) -> dict[str, Any]:
@@ -96,7 +95,7 @@ def _record(done: ScoredScreen, lead: str) -> dict[str, Any]:
     return {
         "lead": lead,
         "proteins": len(inputs.proteins),
-        "pairs": inputs.grid.pairs,
+        "pairs": inputs.pairs,
         "pairs_scored": done.scored,
         "pairs_kept": done.summary.pairs,
         "plan": asdict(done.plan),

@@ -28,10 +28,10 @@ _TWICE = 2.0
 def lead_sentence(done: ScoredScreen, worths: Sequence[Worth]) -> str:
     """The result in a sentence or two."""
     said = (
-        f"{done.scored:,} of {done.inputs.grid.pairs:,} pairs of {counted(len(done.inputs.proteins), 'protein')} "
+        f"{done.scored:,} of {done.inputs.pairs:,} pairs of {counted(len(done.inputs.proteins), 'protein')} "
         f"scored, {done.summary.pairs:,} kept."
     )
-    best = max(worths, key=lambda row: row.precision.value, default=None)
+    best = max(worths, key=lambda row: row.precision.low, default=None)
     if best is None:
         return said
     return said + (
@@ -52,7 +52,7 @@ def words_of(done: ScoredScreen, lead: str, proteins: pd.DataFrame, worths: Sequ
         version=__version__,
         tiles=(
             (f"{len(proteins):,}", "proteins"),
-            (f"{inputs.grid.pairs:,}", "pairs"),
+            (f"{inputs.pairs:,}", "pairs"),
             (f"{done.scored:,}", "pairs scored"),
             (f"{done.summary.pairs:,}", "pairs kept"),
         ),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from esm2_amp.evaluation.operating import OperatingCurve, Precision
 from esm2_amp.evaluation.prevalence import shifted
@@ -52,11 +52,11 @@ class Prior:
         self.known = 0 < positives < n
         self.positive_share: float = positives / n if self.known else _HALF
 
-    def probability(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    def probability(self, logits: ArrayLike) -> NDArray[np.float64]:
         """As the model gives them."""
         return self._apply(logits)
 
-    def at_prevalence(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    def at_prevalence(self, logits: ArrayLike) -> NDArray[np.float64]:
         """For the stated prevalence."""
         return shifted(self._apply(logits), self.positive_share, self.ratio)
 
@@ -85,12 +85,11 @@ def worth(curve: OperatingCurve, background: Background, pairs: int, prior: Prio
     reached = above(background, logits) * (pairs / counted)
     true = curve.recall * pairs / (1 + prior.ratio)
     by_count = np.minimum(np.divide(true, reached, out=np.ones_like(true), where=reached > true), 1.0)
-    probability, at_prevalence = prior.probability(logits), prior.at_prevalence(logits)
-    precision = curve.precision(prior.ratio)
-    columns = (logits, probability, at_prevalence, curve.recall, reached)
-    return [
-        Worth(*(float(column[k]) for column in columns), precision[k], float(by_count[k])) for k in range(len(logits))
-    ]
+    columns = zip(
+        logits.tolist(), prior.probability(logits).tolist(), prior.at_prevalence(logits).tolist(),
+        curve.recall.tolist(), reached.tolist(), curve.precision(prior.ratio), by_count.tolist(), strict=True,
+    )  # fmt: skip
+    return [Worth(*row) for row in columns]
 
 
 def write_worth(file: Path, rows: Sequence[Worth]) -> None:
