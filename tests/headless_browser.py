@@ -94,8 +94,10 @@ class Browser:
             "sessionId": self._session,
         }
 
-    def open(self, page: Path, size: tuple[int, int], *, dark: bool = False, scripts: bool = True) -> None:
-        """Show a file at a size in CSS pixels, in light or dark, with or without scripts."""
+    def open(
+        self, page: Path, size: tuple[int, int], *, dark: bool = False, scripts: bool = True, fragment: str = ""
+    ) -> None:
+        """Show a file at a size in CSS pixels, in light or dark, with or without scripts, at ``fragment``."""
         self.complaints.clear()
         self.requests.clear()
         self.loaded = False
@@ -104,7 +106,7 @@ class Browser:
         )
         self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
         self.media("screen", dark=dark)
-        self.call("Page.navigate", url=page.resolve().as_uri())
+        self.call("Page.navigate", url=page.resolve().as_uri() + fragment)
         while not self.loaded:
             self._next()
 

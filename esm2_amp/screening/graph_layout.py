@@ -17,10 +17,12 @@ _DIRECT = 300
 _NEAR = 16
 """Neighbours on the plane that push a protein away; all others are too far to cover it."""
 _FAR = 0.05
+"""Push of a group's middle for each of its members, against that of a near protein."""
 _STEPS = 100
 _WIDE = 1.3
 """How much wider than high all components together become."""
 _GAP = 1.0
+"""Room between two components; a protein has about one unit of area."""
 
 
 def lay_out(graph: nx.Graph[int], components: Sequence[Sequence[int]], groups: Sequence[int], seed: int) -> Places:

@@ -207,7 +207,8 @@
     if (!wanted) { select(-1, false); return; }
     const at = (names, test) => names.findIndex((name) => test(name.toLowerCase()));
     const is = (name) => name === wanted, has = (name) => name.includes(wanted);
-    let i = at(nodes.name, is);
+    let i = nodes.name.indexOf(text.trim()); // names may differ in their case only
+    if (i < 0) i = at(nodes.name, is);
     if (i < 0 && at(data.alone, is) < 0) i = at(nodes.name, has);
     if (i >= 0) { select(i, true); return; }
     select(-1, false);

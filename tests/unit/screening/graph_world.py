@@ -9,8 +9,8 @@ import pandas as pd
 
 HOSTILE = (
     "</script><script>document.title='owned'</script>", "<img src=x onerror=\"document.title='owned'\">", "__proto__",
-    "constructor", "a name with spaces", "quote\"and'quote", "Ünïcode-βeta-蛋白", "{{7*7}}", "bell\x07", "turn\u202eed",
-    "-n $(rm -rf ~) `id`", "back\\slash",
+    "constructor", "CONSTRUCTOR", "a name with spaces", "quote\"and'quote", "Ünïcode-βeta-蛋白", "{{7*7}}", "bell\x07",
+    "turn\u202eed", "-n $(rm -rf ~) `id`", "back\\slash",
 )  # fmt: skip
 
 

@@ -155,6 +155,13 @@ def test_a_search_selects_and_says_what_is_not_there(chromium: Browser, page: Pa
     assert chromium.value(SAID) == f"{alone} was screened, but none of its pairs is among these."
 
 
+def test_an_address_can_name_a_protein(chromium: Browser, page: Path, network: Interactome) -> None:
+    name = hub_of(network)
+    chromium.open(page.parent / "why" / "1.html", DESKTOP)
+    chromium.open(page, DESKTOP, fragment=f"#{name}")
+    assert chromium.value(HEADING) == name
+
+
 def test_a_protein_is_selected_by_a_click_and_another_by_its_partner(
     chromium: Browser, page: Path, network: Interactome
 ) -> None:
@@ -283,7 +290,7 @@ def test_hostile_names_do_nothing_but_can_be_found(chromium: Browser, tmp_path: 
     file.write_text(report_page(network, words, {}, lambda a, b: f"{a} {b}"), encoding="utf-8")
     chromium.open(file, PHONE)
     title = chromium.value("document.title")
-    for name in HOSTILE[:8]:
+    for name in HOSTILE[:9]:
         search(chromium, name)
         assert chromium.value(HEADING) == name
         assert chromium.value(PARTNERS) == [shown(partner) for partner in partners(network, name)]
