@@ -86,7 +86,8 @@ def test_prevalence_percentiles_and_proteins_agree_with_the_pairs(world, trained
     np.testing.assert_allclose(found["probability_at_prevalence"], expected, rtol=1e-3)
     proteins = pd.read_csv(warm / "out/proteins.tsv", sep="\t", index_col="id")
     assert list(proteins.index) == [protein.id for protein in read_fasta(world.fasta)]
-    assert (proteins["pairs_scored"] == 39).all() and (proteins["pairs_kept"] == 39).all()
+    assert (proteins["pairs_scored"] == 39).all()
+    assert (proteins["pairs_kept"] == 39).all()
     assert proteins["in_training"].sum() == 28
     for name in proteins.index[:5]:
         own = found[(found["protein_a"] == name) | (found["protein_b"] == name)].sort_values("logit")
@@ -111,10 +112,13 @@ def test_bipartite_and_query_screens_have_their_pairs_only(world, cli, trained, 
     a, b = [p.id for p in proteins[:32]], [p.id for p in proteins[30:]]
     expected = {frozenset((x, y)) for x in a for y in b if x != y}
     assert {frozenset(pair) for pair in zip(found["protein_a"], found["protein_b"], strict=True)} == expected
-    assert len(found) == len(expected) and set(found["protein_a"]) <= set(a) and set(found["protein_b"]) <= set(b)
+    assert len(found) == len(expected)
+    assert set(found["protein_a"]) <= set(a)
+    assert set(found["protein_b"]) <= set(b)
     assert screen(*EVERYTHING, "query=P03,P17", "output=some").code == 0
     found = pd.read_parquet(warm / "some/pairs.parquet")
-    assert len(found) == 39 + 38 and set(found["protein_a"]) == {"P03", "P17"}
+    assert len(found) == 39 + 38
+    assert set(found["protein_a"]) == {"P03", "P17"}
 
 
 def test_the_best_make_a_network_and_their_explanations_are_linked(screen, warm):
@@ -131,7 +135,8 @@ def test_the_best_make_a_network_and_their_explanations_are_linked(screen, warm)
     page = (out / "report.html").read_text()
     for number in (1, 2):
         link = f"explanations/pages/{number:06}.html"
-        assert link in page and (out / link).is_file()
+        assert link in page
+        assert (out / link).is_file()
     told = rows_of(out / "explained_pairs.tsv")
     assert [(row["protein_a"], row["protein_b"]) for row in told] == [
         tuple(row) for row in edges[["protein_a", "protein_b"]].head(2).to_numpy().tolist()
@@ -182,10 +187,12 @@ def test_a_mistake_is_one_message_and_leaves_nothing(options, message, world, sc
 def test_a_finished_screen_and_other_settings_are_refused(screen, warm):
     assert screen("network.edges=0").code == 0
     outcome = screen("network.edges=0")
-    assert outcome.code == 2 and "is finished" in outcome.err
+    assert outcome.code == 2
+    assert "is finished" in outcome.err
     (warm / "out/screen.json").unlink()
     outcome = screen("network.edges=0", "screen.top=7")
-    assert outcome.code == 2 and "another screen" in outcome.err
+    assert outcome.code == 2
+    assert "another screen" in outcome.err
 
 
 def command_line(world, trained, *options: str) -> list[str]:
@@ -241,7 +248,8 @@ def test_a_full_disk_is_one_message_and_what_is_done_can_be_read(world, trained,
         assert outcome.code == 2 and "space" in outcome.err and outcome.err.count("error:") == 1, outcome.err
         tables = [pd.read_parquet(file) for file in (small / "out/work").glob("*/part-*/pairs.parquet")]
         found = pd.concat(tables)
-        assert 0 < len(found) < 780 and set(found["protein_a"]) <= {p.id for p in read_fasta(world.fasta)}
+        assert 0 < len(found) < 780
+        assert set(found["protein_a"]) <= {p.id for p in read_fasta(world.fasta)}
         subprocess.run(["mount", "-o", "remount,size=50M", str(small)], check=True)
         assert screen(*options).code == 0
         assert len(pd.read_parquet(small / "out/pairs.parquet")) == 780
@@ -253,5 +261,6 @@ def test_the_store_is_read_only_where_features_are_there(world, screen, warm):
     folder = next((warm / "features").glob("*"))
     before = len(FeatureStore(folder))
     outcome = screen("network.edges=0")
-    assert outcome.code == 0 and "Computing features" not in outcome.err
+    assert outcome.code == 0
+    assert "Computing features" not in outcome.err
     assert len(FeatureStore(folder)) == before
