@@ -22,7 +22,8 @@ from esm2_amp.features.store_lock import StoreLock
 from esm2_amp.io.atomic import atomic_path
 from esm2_amp.screening.background import Percentiles
 from esm2_amp.screening.keep import Best, Keep
-from esm2_amp.screening.parts import KeptPairs, Parts, remove_left_behind, writing
+from esm2_amp.screening.part_files import remove_left_behind, writing
+from esm2_amp.screening.parts import KeptPairs, Parts
 from esm2_amp.screening.tables import ID_COLUMNS, PairTable
 from esm2_amp.screening.work import Rows
 
@@ -71,7 +72,7 @@ def finish(
         output: the file.
 
     Raises:
-        InputError: units that are not scored yet, a damaged part, no space left, another process that writes the result.
+        InputError: units that are not scored yet, a damaged part, no space left; another process writes the result.
     """
     missing = units - len(parts.done())
     if missing:

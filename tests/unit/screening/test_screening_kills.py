@@ -45,24 +45,25 @@ def start(folder: Path, share: tuple[int, int], pause: float) -> ForkServerProce
 
 def kill_and_resume(folder: Path, kills: int, pause: float) -> None:
     """Kill run after run at random moments, then let one end."""
-    rng, killed, done = np.random.default_rng(0), 0, []
-    while killed < kills:
+    rng, done = np.random.default_rng(0), []
+    for _ in range(kills):
         child = start(folder, (0, 1), pause)
-        child.join(rng.uniform(0.02, 0.4))
-        if child.exitcode is not None:
-            break
+        before = len(list(folder.glob("part-*")))
+        while child.is_alive() and len(list(folder.glob("part-*"))) == before:
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0, 4 * pause))
+        assert child.is_alive()
         os.kill(child.pid, signal.SIGKILL)
         child.join()
-        killed += 1
         done.append(len(list(folder.glob("part-*"))))
-    assert killed == kills
-    assert done == sorted(done)
+    assert done == sorted(set(done))  # each got on
+    assert len(list(folder.glob(".rank-0/part-*"))) == 1
     last = start(folder, (0, 1), 0.0)
     last.join()
     assert last.exitcode == 0
 
 
-@pytest.mark.parametrize(("kills", "pause"), [(2, 0.02), pytest.param(20, 0.05, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("kills", "pause"), [(2, 0.02), pytest.param(20, 0.02, marks=pytest.mark.slow)])
 def test_kills_change_nothing(tmp_path: Path, uninterrupted: bytes, kills: int, pause: float):
     kill_and_resume(tmp_path / "parts", kills, pause)
     parts = parts_of(tmp_path / "parts", WORK, N, KEEP, 0.0)
@@ -73,7 +74,7 @@ def test_kills_change_nothing(tmp_path: Path, uninterrupted: bytes, kills: int, 
 
 
 def test_two_processes_share_the_work(tmp_path: Path, uninterrupted: bytes):
-    both = [start(tmp_path / "parts", (rank, 2), 0.001) for rank in range(2)]
+    both = [start(tmp_path / "parts", (rank, 2), 0.01) for rank in range(2)]
     for child in both:
         child.join()
         assert child.exitcode == 0
@@ -86,7 +87,7 @@ def test_what_a_killed_rank_left_is_removed_when_fewer_go_on(tmp_path: Path, uni
     left = tmp_path / "parts" / ".rank-3" / "part-new"
     left.mkdir(parents=True)
     (left / "pairs.parquet").write_bytes(b"half")
-    run(tmp_path / "parts", WORK, N, KEEP, share=(1, 2))
+    assert run(tmp_path / "parts", WORK, N, KEEP, share=(1, 2)).done() == set(range(1, len(WORK), 2))
     parts = run(tmp_path / "parts", WORK, N, KEEP)
     assert not left.exists()
     result(parts, WORK, KEEP, tmp_path / "p.parquet")
@@ -191,8 +192,7 @@ def test_memory_does_not_grow_with_the_pairs(tmp_path: Path):
         child.start()
         peaks.append(receive.recv())
         child.join()
-    print(peaks)
-    assert peaks[1] - peaks[0] < 24_000  # kB; the 12 million pairs more take 150 MB as two numbers and a logit each
+    assert peaks[1] - peaks[0] < 16_000  # kB; the 12 million pairs more take 150 MB as two numbers and a logit each
 
 
 def _peak(folder: str, rows: int, send: object) -> None:
