@@ -66,7 +66,9 @@ def measure(n: int, keep: Keep, folder: Path) -> dict[str, float]:
         share=(0, 1), advance=lambda pairs: None, check=lambda: None,
     )  # fmt: skip
     scored = time.perf_counter()
-    summary = finish(parts, len(work), keep, lambda x: CALIBRATION.apply(x - np.float32(4.6)), folder / "pairs.parquet")
+    summary = finish(
+        parts, len(work), keep, lambda x: CALIBRATION.apply(x - np.float32(4.6)), None, folder / "pairs.parquet"
+    )
     ended = time.perf_counter()
     on_disk = sum(file.stat().st_size for file in (folder / "parts").rglob("*") if file.is_file())
     return {

@@ -105,10 +105,12 @@ class Percentiles:
     def __call__(self, numbers: Rows, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Share (m,) of the scored pairs of each protein (m,) that have a lower logit than this (m,).
 
-        Of the pairs in the same bin, the one asked about among them, half are taken to be lower.
+        Of the pairs in the same bin, the one asked about among them, half are taken to be lower. NaN for a protein
+        without a scored pair.
         """
         bins = self._bins(logits)
         upto, below = self._upto[numbers, bins], self._upto[numbers, np.maximum(bins - 1, 0)]
         below = np.where(bins > 0, below, 0)
-        total = self._upto[numbers, -1]
+        total = self._upto[numbers, -1].astype(np.float64)
+        total[total == 0] = np.nan
         return ((upto.astype(np.float64) + below) / (2 * total)).astype(np.float32)

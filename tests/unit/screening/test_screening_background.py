@@ -62,7 +62,9 @@ def test_of_equal_scores_half_are_taken_to_be_lower():
     unit = Unit(np.array([0]), np.array([1, 2]), np.array([0, 0]), np.array([0, 1]), whole=True)
     background.add(unit, np.array([0.5, 0.5], np.float32))
     assert Percentiles(background)(np.array([0, 1]), np.array([0.5, 0.7], np.float32)).tolist() == [0.5, 1.0]
-    assert np.isnan(Background(2, 0.0, 1.0).means()).all()
+    none = Background(2, 0.0, 1.0)
+    assert np.isnan(none.means()).all()
+    assert np.isnan(Percentiles(none)(np.array([0, 1]), np.zeros(2, np.float32))).all()
 
 
 def test_cells_are_the_counts():

@@ -26,7 +26,7 @@ from screening_world import (
 from esm2_amp.errors import InputError
 from esm2_amp.screening.background import Background
 from esm2_amp.screening.engine import Blocks, sample, screen
-from esm2_amp.screening.finish import COLUMNS, best
+from esm2_amp.screening.finish import COLUMNS, best, finish
 from esm2_amp.screening.grid import Grid
 from esm2_amp.screening.keep import Keep
 from esm2_amp.screening.scorer import Scorer
@@ -117,6 +117,29 @@ def _ends(work: Grid | Thin) -> int:
     """How many more ends than pairs there are: one a pair, but none of a protein's pair with itself."""
     units = [work.unit(number) for number in range(len(work))]
     return sum(int((unit.a[unit.i] != unit.b[unit.j]).sum()) for unit in units)
+
+
+def test_scores_can_be_compared_with_those_of_other_pairs(tmp_path: Path):
+    """Chosen pairs are the best: compared with one another they would look like any."""
+    every, chosen = Grid(N, N, 0, 7, False), Thin()
+    whole = run(tmp_path / "all", every, N, Keep(None, None), seconds=100)
+    result(whole, every, Keep(None, None), tmp_path / "all.parquet")
+    parts = parts_of(tmp_path / "parts", chosen, N, Keep(None, None), 100)
+    screen(
+        chosen, of_rows(tokens(N)), scorer(), Keep(None, None), probability, parts, share=(0, 1), advance=int,
+        check=lambda: None,
+    )  # fmt: skip
+    background = whole.background()
+    summary = finish(parts, len(chosen), Keep(None, None), at_prevalence, background, tmp_path / "p.parquet")
+    found, wanted = (
+        pd.read_parquet(file).astype({"protein_a": "str", "protein_b": "str"})
+        for file in (tmp_path / "p.parquet", tmp_path / "all.parquet")
+    )
+    both = found.merge(wanted, on=["protein_a", "protein_b"])
+    assert len(both) == len(found) == summary.pairs
+    assert np.allclose(both["percentile_a_x"], both["percentile_a_y"], atol=0.03)
+    assert (summary.mean_logit == background.means()).all()
+    assert summary.scored.sum() == 2 * len(found)
 
 
 def test_ties_are_ranked_by_the_partners_number(tmp_path: Path):
