@@ -18,8 +18,11 @@ def edges_around(logits: ArrayLike) -> tuple[float, float]:
     """Where the histograms begin and end, from the logits of a sample of pairs.
 
     Rounded outwards to a sixteenth of the range (as a power of two), so that a rounding error hardly ever moves them.
+    What is not finite is passed over: the run that scores such a pair names it.
     """
-    low, high = float(np.min(logits)), float(np.max(logits))
+    logits = np.asarray(logits)
+    finite = logits[np.isfinite(logits)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     step = 2.0 ** math.floor(math.log2(max(high - low, 1e-3))) / 16
     margin = _MARGIN * (high - low) + step
     return math.floor((low - margin) / step) * step, math.ceil((high + margin) / step) * step

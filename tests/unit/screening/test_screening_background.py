@@ -80,9 +80,14 @@ def test_edges_lie_around_the_sample_and_do_not_follow_its_last_digits(spread: f
     sample = np.random.default_rng(0).normal(3.01, spread, 1000)
     low, high = edges_around(sample)
     assert low < sample.min() <= sample.max() < high
-    assert edges_around(sample * (1 + 1e-7)) == (low, high)
+    assert edges_around(sample * (1 + 1e-7)) == (low, high) == edges_around([*sample, np.nan, np.inf])
     background = Background(1, low, high)
     places = background.bins(sample.astype(np.float32))
     assert places.min() >= 1
     assert places.max() <= BINS
     assert len(np.unique(places)) > 100 or spread < 1e-3
+
+
+def test_edges_of_nothing_are_edges():
+    low, high = edges_around([np.nan])
+    assert low < 0 < high
