@@ -1,4 +1,4 @@
-"""What a screening costs beside its scoring: microseconds a pair on one core, with logits that are only drawn.
+"""What a screening costs beside its scoring: CPU microseconds a pair, with logits that are only drawn.
 
 OMP_NUM_THREADS=1 python benchmarks/screening_overhead.py [proteins [way to keep pairs]]
 
@@ -47,27 +47,29 @@ class Drawn(Scorer):
 
     def logits(self, a: Prepared, b: Prepared) -> Tensor:
         """Their sum, and noise by place."""
-        began = time.perf_counter()
+        began = time.process_time()
         logits = a[0] + b[0]
         noise = self._noise.flatten()
         logits = logits + (noise.repeat(logits.numel() // len(noise) + 1)[: logits.numel()].view(logits.shape))
-        self.seconds += time.perf_counter() - began
+        self.seconds += time.process_time() - began
         return logits
 
 
 def measure(n: int, keep: Keep, folder: Path) -> dict[str, float]:
-    """Microseconds a pair of the run and of joining its parts, and bytes a pair of both."""
+    """CPU microseconds a pair of the run and of joining its parts, and bytes a pair of both."""
     work, table = Grid(n, n, 0, EDGE, False), torch.randn(n, 1, 1, generator=torch.Generator().manual_seed(1))
     ids = [f"P{number:05d}" for number in range(n)]
     parts = open_parts(folder / "parts", ids, {}, lambda: (-6.0, 6.0), SECONDS)
-    scorer, began = Drawn(), time.perf_counter()
+    scorer, began = Drawn(), time.process_time()
     screen(
         work, lambda numbers: table[torch.from_numpy(numbers)], scorer, keep, CALIBRATION.apply, parts,
         share=(0, 1), advance=lambda pairs: None, check=lambda: None,
     )  # fmt: skip
-    scored = time.perf_counter()
-    summary = finish(parts, len(work), keep, lambda x: CALIBRATION.apply(x - np.float32(4.6)), folder / "pairs.parquet")
-    ended = time.perf_counter()
+    scored = time.process_time()
+    summary = finish(
+        parts, len(work), keep, lambda x: CALIBRATION.apply(x - np.float32(4.6)), None, folder / "pairs.parquet"
+    )
+    ended = time.process_time()
     on_disk = sum(file.stat().st_size for file in (folder / "parts").rglob("*") if file.is_file())
     return {
         "pairs": work.pairs,

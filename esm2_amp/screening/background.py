@@ -18,8 +18,11 @@ def edges_around(logits: ArrayLike) -> tuple[float, float]:
     """Where the histograms begin and end, from the logits of a sample of pairs.
 
     Rounded outwards to a sixteenth of the range (as a power of two), so that a rounding error hardly ever moves them.
+    What is not finite is passed over: the run that scores such a pair names it.
     """
-    low, high = float(np.min(logits)), float(np.max(logits))
+    logits = np.asarray(logits)
+    finite = logits[np.isfinite(logits)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     step = 2.0 ** math.floor(math.log2(max(high - low, 1e-3))) / 16
     margin = _MARGIN * (high - low) + step
     return math.floor((low - margin) / step) * step, math.ceil((high + margin) / step) * step
@@ -105,10 +108,12 @@ class Percentiles:
     def __call__(self, numbers: Rows, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Share (m,) of the scored pairs of each protein (m,) that have a lower logit than this (m,).
 
-        Of the pairs in the same bin, the one asked about among them, half are taken to be lower.
+        Of the pairs in the same bin, the one asked about among them, half are taken to be lower. NaN for a protein
+        without a scored pair.
         """
         bins = self._bins(logits)
         upto, below = self._upto[numbers, bins], self._upto[numbers, np.maximum(bins - 1, 0)]
         below = np.where(bins > 0, below, 0)
-        total = self._upto[numbers, -1]
+        total = self._upto[numbers, -1].astype(np.float64)
+        total[total == 0] = np.nan
         return ((upto.astype(np.float64) + below) / (2 * total)).astype(np.float32)

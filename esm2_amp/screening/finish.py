@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from esm2_amp.errors import InputError
 from esm2_amp.features.store_lock import StoreLock
 from esm2_amp.io.atomic import atomic_path
-from esm2_amp.screening.background import Percentiles
+from esm2_amp.screening.background import Background, Percentiles
 from esm2_amp.screening.keep import Best, Keep
-from esm2_amp.screening.parts import KeptPairs, Parts, remove_left_behind, writing
+from esm2_amp.screening.part_files import remove_left_behind, writing
+from esm2_amp.screening.parts import KeptPairs, Parts
 from esm2_amp.screening.tables import ID_COLUMNS, PairTable
 from esm2_amp.screening.work import Rows
 
@@ -40,7 +41,7 @@ class ProteinSummary:
         kept: (n,) pairs of it in the result.
         best_partner: (n,) number of the partner in its best pair of the result; -1 where it has none.
         best_logit: (n,) that pair's logit; NaN where it has none.
-        mean_logit: (n,) over its scored pairs, to half a bin of its histogram; NaN where it has none.
+        mean_logit: (n,) over its pairs in the background, to half a bin of the histogram; NaN where it has none.
     """
 
     pairs: int
@@ -56,22 +57,25 @@ def finish(
     units: int,
     keep: Keep,
     prevalence: Callable[[NDArray[np.float32]], NDArray[np.float64]],
+    background: Background | None,
     output: str | os.PathLike[str],
 ) -> ProteinSummary:
     """Write the result as one Parquet file, atomically; the bytes depend on the scores alone, not on the parts.
 
     Columns: ``protein_a``, ``protein_b``, ``logit``, ``probability``, ``probability_at_prevalence``, and
-    ``percentile_a`` and ``percentile_b``, the share of each protein's scored pairs that score lower.
+    ``percentile_a`` and ``percentile_b``, the share of each protein's pairs in the background that score lower.
 
     Args:
         parts: all of a screening.
         units: how many there are of its work.
         keep: which pairs stay.
         prevalence: probabilities at the stated prevalence, of logits.
+        background: what each protein's scores are compared with, as those of random pairs where the parts hold chosen
+            ones; None for all the pairs of the parts.
         output: the file.
 
     Raises:
-        InputError: units that are not scored yet, a damaged part, no space left, another process that writes the result.
+        InputError: units that are not scored yet, a damaged part, no space left; another process writes the result.
     """
     missing = units - len(parts.done())
     if missing:
@@ -80,9 +84,10 @@ def finish(
             file=parts.folder,
             remedy="Give the same command again.",
         )
-    background, tally = parts.background(), _Tally(len(parts.ids))
-    scored, means, percentiles = background.scored(), background.means(), Percentiles(background)
-    del background
+    own, tally = parts.background(), _Tally(len(parts.ids))
+    background = background or own
+    scored, means, percentiles = own.scored(), background.means(), Percentiles(background)
+    del own, background
     target, kept = Path(output), f"all is scored and kept in {parts.folder}"
     with StoreLock(parts.folder / ".result", "this result"), writing(target, kept):
         remove_left_behind(target.parent, f".{glob.escape(target.name)}.????????")  # as atomic_path names them

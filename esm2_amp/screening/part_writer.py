@@ -14,7 +14,17 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from esm2_amp.features.store_lock import StoreLock
-from esm2_amp.screening.parts import BACKGROUND, PAIRS, RECORD, Parts, Record, crc_of, remove_left_behind, writing
+from esm2_amp.screening.part_files import (
+    BACKGROUND,
+    PAIRS,
+    RECORD,
+    Record,
+    check_of,
+    crc_of,
+    remove_left_behind,
+    writing,
+)
+from esm2_amp.screening.parts import Parts
 from esm2_amp.screening.work import Rows, Unit
 
 _CELLS = pa.schema([("cell", pa.int64()), ("count", pa.int32())])
@@ -105,7 +115,7 @@ class PartWriter:
         files = {
             name: [(self._place / name).stat().st_size, crc_of(self._place / name)] for name in (PAIRS, BACKGROUND)
         }
-        record = Record(self._units, self._rows, files)
+        record = Record(self._units, self._rows, files, check_of(self._units, self._rows, files))
         (self._place / RECORD).write_text(json.dumps(record._asdict()), encoding="utf-8")
         self._place.rename(self._parts.folder / f"part-{self._units[0]:09d}")
         self._file, self._units, self._rows = None, [], []

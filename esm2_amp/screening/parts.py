@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,13 +18,12 @@ from numpy.typing import NDArray
 from esm2_amp.errors import InputError
 from esm2_amp.io.atomic import atomic_path, write_json
 from esm2_amp.screening.background import Background
+from esm2_amp.screening.part_files import BACKGROUND, PAIRS, SCORE_ANEW, damaged, read_checked, record_of, writing
 from esm2_amp.screening.tables import ID_COLUMNS, PairTable
 from esm2_amp.screening.work import Rows
 
-PAIRS, BACKGROUND, RECORD = "pairs.parquet", "background.parquet", "part.json"
 _PLAN = Path("plan") / "plan.json"
 _COLUMNS = ("logit", "probability")
-_AGAIN = "Remove this folder and give the same command again: only its pairs are scored anew."
 _OPEN_FILES = 256  # of many processes' parts, whose units alternate
 
 
@@ -41,14 +38,6 @@ class KeptPairs(NamedTuple):
     def where(self, mask: NDArray[np.bool_]) -> KeptPairs:
         """Those of the pairs where ``mask`` (m,) is true."""
         return KeptPairs(self.a[mask], self.b[mask], self.logit[mask], self.probability[mask])
-
-
-class Record(NamedTuple):
-    """What a part says of itself: its units, how many pairs are kept of each, and its files (bytes, CRC-32)."""
-
-    units: list[int]
-    rows: list[int]
-    files: dict[str, list[int]]
 
 
 class Parts:
@@ -84,10 +73,10 @@ class Parts:
         """
         background = self.empty_background()
         for part in self._folders():
-            table = _read(part, BACKGROUND, lambda file: pq.ParquetFile(file).read())
+            table = read_checked(part, BACKGROUND, lambda file: pq.ParquetFile(file).read())
             cells = table["cell"].to_numpy()
             if len(cells) and not 0 <= cells.min() <= cells.max() < background.counts.size:
-                raise _damaged(part, "counts of other proteins")
+                raise damaged(part, "counts of other proteins")
             background.add_cells(cells, table["count"].to_numpy())
         return background
 
@@ -97,7 +86,7 @@ class Parts:
         Raises:
             InputError: a damaged part.
         """
-        opened = lru_cache(maxsize=_OPEN_FILES)(lambda part: _read(part, PAIRS, pq.ParquetFile))
+        opened = lru_cache(maxsize=_OPEN_FILES)(lambda part: read_checked(part, PAIRS, pq.ParquetFile))
         for _, (part, group) in sorted(self._places().items()):
             if group is None:
                 continue
@@ -105,7 +94,7 @@ class Parts:
                 table = opened(part).read_row_group(group)
                 numbers = [self.table.numbers(table[name]) for name in ID_COLUMNS]
             except (pa.ArrowException, OSError, KeyError, IndexError) as error:
-                raise _damaged(part, f"{PAIRS}: {error}") from error
+                raise damaged(part, f"{PAIRS}: {error}") from error
             yield KeptPairs(numbers[0], numbers[1], *(table[name].to_numpy() for name in _COLUMNS))
 
     def remove(self) -> None:
@@ -119,10 +108,12 @@ class Parts:
         """The part of every finished unit, and its row group there, if any."""
         places: dict[int, tuple[Path, int | None]] = {}
         for part in self._folders():
-            record, group = _record(part), 0
+            record, group = record_of(part), 0
             for unit, rows in zip(record.units, record.rows, strict=True):
                 if unit in places:
-                    raise InputError(f"holds pairs that {places[unit][0].name} holds, too", file=part, remedy=_AGAIN)
+                    raise InputError(
+                        f"holds pairs that {places[unit][0].name} holds, too", file=part, remedy=SCORE_ANEW
+                    )
                 places[unit] = (part, group if rows else None)
                 group += rows > 0
         return places
@@ -186,61 +177,3 @@ def _read_plan(file: Path) -> dict[str, Any]:
             f"the plan cannot be read ({error})", file=file, remedy="Remove the folder of the parts to begin anew."
         ) from error
     return plan
-
-
-@contextmanager
-def writing(folder: Path, kept: str) -> Iterator[None]:
-    """Turn a failure to write into a message: why, what is ``kept``, and what to do."""
-    try:
-        yield
-    except OSError as error:
-        reason = os.strerror(error.errno).lower() if error.errno else str(error)
-        raise InputError(
-            f"cannot be written ({reason}); {kept}",
-            file=folder,
-            remedy="Free space, then give the same command again.",
-        ) from error
-
-
-def remove_left_behind(place: Path, pattern: str) -> None:
-    """Remove the folders of a killed process that match; nobody else may be at work on them."""
-    for folder in place.glob(pattern):
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _record(part: Path) -> Record:
-    """A part's record, once its files have the sizes it says."""
-    try:
-        record = Record(**json.loads((part / RECORD).read_text(encoding="utf-8")))
-        lists = all(isinstance(value, int) and value >= 0 for value in [*record.units, *record.rows])
-        if not lists or len(record.units) != len(record.rows) or record.files.keys() != {PAIRS, BACKGROUND}:
-            raise ValueError("not a record of a part")
-        for name, (size, _) in record.files.items():
-            if (part / name).stat().st_size != size:
-                raise ValueError(f"{name} has not the {size:,} bytes it had")
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise _damaged(part, str(error)) from error
-    return record
-
-
-def _read(part: Path, name: str, read: Callable[[Path], Any]) -> Any:
-    """A file of a part by ``read``, once its content has been compared with its checksum."""
-    try:
-        if crc_of(part / name) != _record(part).files[name][1]:
-            raise ValueError(f"the content of {name} has changed")
-        return read(part / name)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise _damaged(part, str(error)) from error
-
-
-def crc_of(file: Path) -> int:
-    """CRC-32 of a file's content."""
-    crc = 0
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            crc = zlib.crc32(block, crc)
-    return crc
-
-
-def _damaged(part: Path, why: str) -> InputError:
-    return InputError(f"this part is damaged ({why})", file=part, remedy=_AGAIN)

@@ -92,7 +92,7 @@ def run(
 
 
 def result(parts: Parts, work: Work, keep: Keep, output: Path) -> ProteinSummary:
-    return finish(parts, len(work), keep, at_prevalence, output)
+    return finish(parts, len(work), keep, at_prevalence, None, output)
 
 
 def process(folder: str, n: int, edge: int, top: int, share: tuple[int, int], pause: float) -> None:

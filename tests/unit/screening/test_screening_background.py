@@ -62,7 +62,9 @@ def test_of_equal_scores_half_are_taken_to_be_lower():
     unit = Unit(np.array([0]), np.array([1, 2]), np.array([0, 0]), np.array([0, 1]), whole=True)
     background.add(unit, np.array([0.5, 0.5], np.float32))
     assert Percentiles(background)(np.array([0, 1]), np.array([0.5, 0.7], np.float32)).tolist() == [0.5, 1.0]
-    assert np.isnan(Background(2, 0.0, 1.0).means()).all()
+    none = Background(2, 0.0, 1.0)
+    assert np.isnan(none.means()).all()
+    assert np.isnan(Percentiles(none)(np.array([0, 1]), np.zeros(2, np.float32))).all()
 
 
 def test_cells_are_the_counts():
@@ -78,9 +80,14 @@ def test_edges_lie_around_the_sample_and_do_not_follow_its_last_digits(spread: f
     sample = np.random.default_rng(0).normal(3.01, spread, 1000)
     low, high = edges_around(sample)
     assert low < sample.min() <= sample.max() < high
-    assert edges_around(sample * (1 + 1e-7)) == (low, high)
+    assert edges_around(sample * (1 + 1e-7)) == (low, high) == edges_around([*sample, np.nan, np.inf])
     background = Background(1, low, high)
     places = background.bins(sample.astype(np.float32))
     assert places.min() >= 1
     assert places.max() <= BINS
     assert len(np.unique(places)) > 100 or spread < 1e-3
+
+
+def test_edges_of_nothing_are_edges():
+    low, high = edges_around([np.nan])
+    assert low < 0 < high

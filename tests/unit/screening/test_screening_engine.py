@@ -24,8 +24,9 @@ from screening_world import (
 )
 
 from esm2_amp.errors import InputError
+from esm2_amp.screening.background import Background
 from esm2_amp.screening.engine import Blocks, sample, screen
-from esm2_amp.screening.finish import COLUMNS, best
+from esm2_amp.screening.finish import COLUMNS, best, finish
 from esm2_amp.screening.grid import Grid
 from esm2_amp.screening.keep import Keep
 from esm2_amp.screening.scorer import Scorer
@@ -118,6 +119,29 @@ def _ends(work: Grid | Thin) -> int:
     return sum(int((unit.a[unit.i] != unit.b[unit.j]).sum()) for unit in units)
 
 
+def test_scores_can_be_compared_with_those_of_other_pairs(tmp_path: Path):
+    """Chosen pairs are the best: compared with one another they would look like any."""
+    every, chosen = Grid(N, N, 0, 7, False), Thin()
+    whole = run(tmp_path / "all", every, N, Keep(None, None), seconds=100)
+    result(whole, every, Keep(None, None), tmp_path / "all.parquet")
+    parts = parts_of(tmp_path / "parts", chosen, N, Keep(None, None), 100)
+    screen(
+        chosen, of_rows(tokens(N)), scorer(), Keep(None, None), probability, parts, share=(0, 1), advance=int,
+        check=lambda: None,
+    )  # fmt: skip
+    background = whole.background()
+    summary = finish(parts, len(chosen), Keep(None, None), at_prevalence, background, tmp_path / "p.parquet")
+    found, wanted = (
+        pd.read_parquet(file).astype({"protein_a": "str", "protein_b": "str"})
+        for file in (tmp_path / "p.parquet", tmp_path / "all.parquet")
+    )
+    both = found.merge(wanted, on=["protein_a", "protein_b"])
+    assert len(both) == len(found) == summary.pairs
+    assert np.allclose(both["percentile_a_x"], both["percentile_a_y"], atol=0.03)
+    assert (summary.mean_logit == background.means()).all()
+    assert summary.scored.sum() == 2 * len(found)
+
+
 def test_ties_are_ranked_by_the_partners_number(tmp_path: Path):
     """All logits equal: the first proteins are everybody's best."""
 
@@ -202,12 +226,28 @@ def test_what_check_raises_ends_the_run_with_all_that_is_done(tmp_path: Path):
     assert not (tmp_path / "p.parquet").exists()
 
 
+def test_a_unit_cut_short_is_not_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    work, keep, add, calls = Grid(N, N, 0, 10, False), Keep(None, 3), Background.add, []
+
+    def interrupted(self: Background, unit: Unit, logits: np.ndarray) -> None:
+        add(self, unit, logits)
+        calls.append(None)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Background, "add", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, work, N, keep, seconds=100)
+    parts = run(tmp_path, work, N, keep)
+    assert result(parts, work, keep, tmp_path / "p.parquet").scored.tolist() == [N - 1] * N
+
+
 @pytest.mark.parametrize("count", [1, 7, 100, 5000])
 def test_the_best_pairs_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int):
-    monkeypatch.setattr("esm2_amp.screening.finish._GROUP_ROWS", 100)
+    monkeypatch.setattr("esm2_amp.screening.finish._GROUP_ROWS", 30)
     work, keep = Grid(N, N, 0, 10, False), Keep(None, None)
     result(run(tmp_path / "parts", work, N, keep), work, keep, tmp_path / "p.parquet")
-    assert pq.ParquetFile(tmp_path / "p.parquet").num_row_groups == 8
+    assert pq.ParquetFile(tmp_path / "p.parquet").num_row_groups == 26
     everything = pd.read_parquet(tmp_path / "p.parquet").astype({"protein_a": "str", "protein_b": "str"})
     wanted = everything.sort_values("logit", ascending=False, kind="stable", ignore_index=True).head(count)
     pd.testing.assert_frame_equal(best(tmp_path / "p.parquet", count), wanted)
@@ -258,6 +298,14 @@ def test_a_damaged_part_is_named_and_can_be_scored_anew(
     part.rmdir()
     result(run(tmp_path, work, N, keep), work, keep, tmp_path / "p.parquet")
     assert (tmp_path / "p.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+
+
+def test_a_record_that_names_another_unit_is_not_believed(tmp_path: Path):
+    parts = run(tmp_path, Grid(N, N, 0, 10, False), N, Keep(None, 3))
+    record = sorted(tmp_path.glob("part-*"))[1] / "part.json"
+    record.write_text(record.read_text().replace('"units": [1]', '"units": [4]'))
+    with pytest.raises(InputError, match=r"part.json has changed"):
+        parts.done()
 
 
 def test_parts_of_another_screening_are_refused_by_what_differs(tmp_path: Path):

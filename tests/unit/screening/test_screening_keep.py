@@ -65,15 +65,28 @@ def test_the_best_of_each_protein_pass_the_sieve_and_no_others_remain(
     assert set(found) == top_pairs(units, top)
 
 
+def block(a: range, b: range) -> Unit:
+    return Unit(np.array(a), np.array(b), *np.indices((len(a), len(b))).reshape(2, -1), whole=True)
+
+
 def test_later_units_keep_only_what_beats_the_earlier_ones():
     """Otherwise the parts would hold the best of every tile."""
-    unit = Unit(np.arange(4), np.arange(4, 12), *np.indices((4, 8)).reshape(2, -1), whole=True)
+    unit = block(range(4), range(4, 12))
     sieve = Sieve(Keep(None, 2), 40, identity)
     rows = np.tile(np.arange(8, dtype=np.float32), 4)
     assert len(sieve(unit, rows)[0]) > 0
     later = unit._replace(b=unit.b + 8)
     kept = later.j[sieve(later, rows - 2)[0]]
     assert set(np.bincount(kept, minlength=8)) == {2}  # each new column's two best, none for the rows' sake
+
+
+def test_a_pair_with_itself_counts_once_among_the_best():
+    sieve = Sieve(Keep(None, 2), 8, identity)
+    sieve(block(range(2, 6), range(6, 8)), np.full(8, 10, np.float32))  # 2 to 5 have their two best
+    diagonal = Unit(np.arange(2), np.arange(2), np.array([0, 0, 1]), np.array([0, 1, 1]), whole=False)
+    sieve(diagonal, np.array([9, 1, 9], np.float32))
+    places, _ = sieve(block(range(2), range(2, 6)), np.array([5, 0, 0, 0] * 2, np.float32))
+    assert places.tolist() == [0, 4]  # behind the pair with itself the second best of 0, and of 1
 
 
 @pytest.mark.parametrize("top", [None, 3])

@@ -24,6 +24,8 @@ from esm2_amp.screening.grid import Grid
 from esm2_amp.screening.keep import Keep
 
 N, EDGE, TOP = 120, 8, 5
+PRELOAD = ["torch", "esm2_amp.models.network", "esm2_amp.screening.engine", "esm2_amp.screening.finish"]
+"""What a child need not import: it takes seconds."""
 WORK, KEEP = Grid(N, N, 0, EDGE, False), Keep(None, TOP)
 
 
@@ -37,7 +39,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 def start(folder: Path, share: tuple[int, int], pause: float) -> ForkServerProcess:
     context = get_context("forkserver")
-    context.set_forkserver_preload(["screening_world"])
+    context.set_forkserver_preload(PRELOAD)
     child = context.Process(target=process, args=(str(folder), N, EDGE, TOP, share, pause))
     child.start()
     return child
@@ -45,24 +47,24 @@ def start(folder: Path, share: tuple[int, int], pause: float) -> ForkServerProce
 
 def kill_and_resume(folder: Path, kills: int, pause: float) -> None:
     """Kill run after run at random moments, then let one end."""
-    rng, killed, done = np.random.default_rng(0), 0, []
-    while killed < kills:
+    rng, done = np.random.default_rng(0), []
+    for _ in range(kills):
         child = start(folder, (0, 1), pause)
-        child.join(rng.uniform(0.02, 0.4))
-        if child.exitcode is not None:
-            break
+        before = len(list(folder.glob("part-*")))
+        while child.is_alive() and len(list(folder.glob("part-*"))) == before:
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0, 4 * pause))
+        assert child.is_alive()
         os.kill(child.pid, signal.SIGKILL)
         child.join()
-        killed += 1
         done.append(len(list(folder.glob("part-*"))))
-    assert killed == kills
-    assert done == sorted(done)
+    assert done == sorted(set(done))  # each got on
     last = start(folder, (0, 1), 0.0)
     last.join()
     assert last.exitcode == 0
 
 
-@pytest.mark.parametrize(("kills", "pause"), [(2, 0.02), pytest.param(20, 0.05, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("kills", "pause"), [(2, 0.02), pytest.param(20, 0.02, marks=pytest.mark.slow)])
 def test_kills_change_nothing(tmp_path: Path, uninterrupted: bytes, kills: int, pause: float):
     kill_and_resume(tmp_path / "parts", kills, pause)
     parts = parts_of(tmp_path / "parts", WORK, N, KEEP, 0.0)
@@ -73,7 +75,7 @@ def test_kills_change_nothing(tmp_path: Path, uninterrupted: bytes, kills: int, 
 
 
 def test_two_processes_share_the_work(tmp_path: Path, uninterrupted: bytes):
-    both = [start(tmp_path / "parts", (rank, 2), 0.001) for rank in range(2)]
+    both = [start(tmp_path / "parts", (rank, 2), 0.01) for rank in range(2)]
     for child in both:
         child.join()
         assert child.exitcode == 0
@@ -82,13 +84,14 @@ def test_two_processes_share_the_work(tmp_path: Path, uninterrupted: bytes):
     assert (tmp_path / "p.parquet").read_bytes() == uninterrupted
 
 
-def test_what_a_killed_rank_left_is_removed_when_fewer_go_on(tmp_path: Path, uninterrupted: bytes):
-    left = tmp_path / "parts" / ".rank-3" / "part-new"
-    left.mkdir(parents=True)
-    (left / "pairs.parquet").write_bytes(b"half")
-    run(tmp_path / "parts", WORK, N, KEEP, share=(1, 2))
+def test_what_killed_processes_left_is_removed_also_when_fewer_go_on(tmp_path: Path, uninterrupted: bytes):
+    left = [tmp_path / "parts" / f".rank-{rank}" / "part-new" for rank in (0, 1, 3)]
+    for place in left:
+        place.mkdir(parents=True)
+        (place / "pairs.parquet").write_bytes(b"half")
+    assert run(tmp_path / "parts", WORK, N, KEEP, share=(1, 2)).done() == set(range(1, len(WORK), 2))
     parts = run(tmp_path / "parts", WORK, N, KEEP)
-    assert not left.exists()
+    assert not any(place.exists() for place in left)
     result(parts, WORK, KEEP, tmp_path / "p.parquet")
     assert (tmp_path / "p.parquet").read_bytes() == uninterrupted
 
@@ -185,14 +188,13 @@ def test_memory_does_not_grow_with_the_pairs(tmp_path: Path):
     peaks = []
     for rows in (500, 4000):
         context = get_context("forkserver")
-        context.set_forkserver_preload(["screening_world"])
+        context.set_forkserver_preload(PRELOAD)
         receive, send = context.Pipe(duplex=False)
         child = context.Process(target=_peak, args=(str(tmp_path / str(rows)), rows, send))
         child.start()
         peaks.append(receive.recv())
         child.join()
-    print(peaks)
-    assert peaks[1] - peaks[0] < 24_000  # kB; the 12 million pairs more take 150 MB as two numbers and a logit each
+    assert peaks[1] - peaks[0] < 16_000  # kB; the 12 million pairs more take 150 MB as two numbers and a logit each
 
 
 def _peak(folder: str, rows: int, send: object) -> None:
