@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from esm2_amp.models.ampx import AMPX, protein_statistics
 from esm2_amp.screening.dense import Dense
-from esm2_amp.screening.scorer import Prepared, Scorer
+from esm2_amp.screening.scorer import Prepared, Scorer, pairs_at_once
 
 
 class AMPXScorer(Scorer):
@@ -29,8 +29,7 @@ class AMPXScorer(Scorer):
             self.alone.append(Dense(total - difference, first.bias / 2, torch.float32))
             self.joint.append(Dense(torch.cat((product, 2 * difference), dim=1), None, dtype))
             self.last.append(Dense.of(second, torch.float32))
-        floats = self.joint[0].weight.shape[1]
-        self.chunk = max(64, (2**19 if device.type == "cpu" else 2**26) // floats)
+        self.chunk = pairs_at_once(device, 2 * self.joint[0].weight.shape[1])
 
     def prepare(self, tokens: Tensor) -> Prepared:
         """u (n, views, hidden1), and each protein's part of the pair's first layer (n, views, hidden2)."""
