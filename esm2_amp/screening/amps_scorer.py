@@ -34,7 +34,7 @@ class _Layer:
         return self.project_in(_normed(x, norm))
 
     def attend(self, x: Tensor, projected: Tensor) -> Tensor:
-        """x (m, T, D) and its projections (m, T, 3D) to x + attention (m, T, D)."""
+        """Tokens x (m, T, D) and their projections (m, T, 3D) to x + attention (m, T, D)."""
         parts = projected.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         q, k, v = (part.flatten(0, 1) for part in parts)  # copies: products of strided matrices are slower
         weights = torch.bmm(q, k.transpose(1, 2))

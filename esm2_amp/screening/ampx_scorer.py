@@ -32,7 +32,7 @@ class AMPXScorer(Scorer):
         self.chunk = pairs_at_once(device, 2 * self.joint[0].weight.shape[1])
 
     def prepare(self, tokens: Tensor) -> Prepared:
-        """u (n, views, hidden1), and each protein's part of the pair's first layer (n, views, hidden2)."""
+        """Towers (n, views, hidden1), and each protein's part of the pair's first layer (n, views, hidden2)."""
         x = self.network.components(protein_statistics(self.network.standardise(tokens.to(self.device))))
         towers = [view.protein(x[:, : view.components]) for view in self.network.views]
         parts = [alone(u) for alone, u in zip(self.alone, towers, strict=True)]

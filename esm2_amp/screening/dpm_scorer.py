@@ -48,7 +48,7 @@ class DPMScorer(Scorer):
         return turned.float()
 
     def prepare(self, tokens: Tensor) -> Prepared:
-        """u and w, (n, hidden1) each."""
+        """The parts u and w of the first layer, (n, hidden1) each."""
         x = self.network.standardise(tokens.to(self.device)).squeeze(1)
         u, w = self.first(x).chunk(2, dim=-1)
         return u.contiguous(), w.contiguous()
@@ -70,4 +70,3 @@ class DPMScorer(Scorer):
         for norm, linear in self.tail:
             x = linear(functional.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps).relu_())
         return x.squeeze(-1)
-

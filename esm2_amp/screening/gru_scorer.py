@@ -41,7 +41,7 @@ class GRUScorer(Scorer):
         self.chunk = pairs_at_once(device, 6 * network.width)
 
     def prepare(self, tokens: Tensor) -> Prepared:
-        """Input products (n, T, 3D); last states (n, layers, D), their recurrent products (n, layers, 3D); sum (n, D)."""
+        """First input products (n, T, 3D); last states (n, layers, D) and their products (n, layers, 3D); sum (n, D)."""
         x = self.network.standardise(tokens.to(self.device)).to(self.dtype)
         first = inputs = self.inputs[0](x)
         states, products = [], []
