@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -10,7 +11,7 @@ from torch.nn import functional
 from esm2_amp.models.amps import AMPS
 from esm2_amp.models.blocks import EncoderLayer
 from esm2_amp.screening.dense import Dense, apply_head, head
-from esm2_amp.screening.scorer import Prepared, Scorer
+from esm2_amp.screening.scorer import Prepared, Scorer, pairs_at_once
 
 
 class _Layer:
@@ -33,7 +34,7 @@ class _Layer:
         return self.project_in(_normed(x, norm))
 
     def attend(self, x: Tensor, projected: Tensor) -> Tensor:
-        """X (m, T, D) and its projections (m, T, 3D) to x + attention (m, T, D)."""
+        """Tokens x (m, T, D) and their projections (m, T, 3D) to x + attention (m, T, D)."""
         parts = projected.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         q, k, v = (part.flatten(0, 1) for part in parts)  # copies: products of strided matrices are slower
         weights = torch.bmm(q, k.transpose(1, 2))
@@ -60,7 +61,7 @@ class AMPSScorer(Scorer):
         self.last = Dense.of(network.encoder.layers[-1].contract, torch.float32)
         self.head = head(network.head, torch.float32)
         floats = 2 * len(network.layout) * max(3 * network.width, self.layers[0].expand.weight.shape[0])
-        self.chunk = max(16, (2**20 if device.type == "cpu" else 2**27) // floats)
+        self.chunk = pairs_at_once(device, floats)
 
     def prepare(self, tokens: Tensor) -> Prepared:
         """Standardised tokens (n, T, D), and the first layer's queries, keys and values (n, T, 3D)."""
@@ -70,16 +71,16 @@ class AMPSScorer(Scorer):
     def logits(self, a: Prepared, b: Prepared) -> Tensor:
         """Logits of pairs, see :meth:`Scorer.logits`."""
         x, projected = (side_by_side(one, other) for one, other in zip(a, b, strict=True))
-        lead = np.broadcast_shapes(a[0].shape[:-2], b[0].shape[:-2])
+        lead = torch.broadcast_shapes(a[0].shape[:-2], b[0].shape[:-2])
         return self.encode(x, projected).view(lead)
 
     def encode(self, x: Tensor, projected: Tensor) -> Tensor:
         """Logits (m,) of pairs' tokens (m, 2T, D) with their first projections (m, 2T, 3D)."""
-        *others, last = self.layers
-        for layer in others:
+        for layer, following in pairwise(self.layers):
             x = layer.attend(x, projected)
             x = layer.contract.plus(layer.hidden(x), x)
-            projected = self.layers[self.layers.index(layer) + 1].queries_keys_values(x)
+            projected = following.queries_keys_values(x)
+        last = self.layers[-1]
         x = last.attend(x, projected)
         mean = self.last.plus(last.hidden(x).float().mean(dim=1), x.float().mean(dim=1))
         return apply_head(self.head, mean)
@@ -87,7 +88,7 @@ class AMPSScorer(Scorer):
 
 def side_by_side(a: Tensor, b: Tensor) -> Tensor:
     """(..., T, F) and (..., T, F), broadcast, to (m, 2T, F)."""
-    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    lead = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     return torch.cat([part.expand(*lead, *part.shape[-2:]) for part in (a, b)], dim=-2).flatten(0, -3)
 
 

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from esm2_amp.models.ampx import AMPX, protein_statistics
 from esm2_amp.screening.dense import Dense
-from esm2_amp.screening.scorer import Prepared, Scorer
+from esm2_amp.screening.scorer import Prepared, Scorer, pairs_at_once
 
 
 class AMPXScorer(Scorer):
@@ -29,11 +29,10 @@ class AMPXScorer(Scorer):
             self.alone.append(Dense(total - difference, first.bias / 2, torch.float32))
             self.joint.append(Dense(torch.cat((product, 2 * difference), dim=1), None, dtype))
             self.last.append(Dense.of(second, torch.float32))
-        floats = self.joint[0].weight.shape[1]
-        self.chunk = max(64, (2**19 if device.type == "cpu" else 2**26) // floats)
+        self.chunk = pairs_at_once(device, 2 * self.joint[0].weight.shape[1])
 
     def prepare(self, tokens: Tensor) -> Prepared:
-        """U (n, views, hidden1), and each protein's part of the pair's first layer (n, views, hidden2)."""
+        """Towers (n, views, hidden1), and each protein's part of the pair's first layer (n, views, hidden2)."""
         x = self.network.components(protein_statistics(self.network.standardise(tokens.to(self.device))))
         towers = [view.protein(x[:, : view.components]) for view in self.network.views]
         parts = [alone(u) for alone, u in zip(self.alone, towers, strict=True)]

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-_ONEDNN: Any = torch.ops.mkldnn
 
 
 class Dense:
@@ -38,16 +34,25 @@ class Dense:
     def __call__(self, x: Tensor) -> Tensor:
         """(..., in) to (..., out)."""
         if self.onednn:
-            after = "relu" if self.relu else "none"
-            return _ONEDNN._linear_pointwise(x, self.weight, self.bias, after, [], "")
+            return _onednn(x, self.weight, self.bias, "relu" if self.relu else "none")
         y = functional.linear(x, self.weight, self.bias)
         return y.relu_() if self.relu else y
 
     def plus(self, x: Tensor, other: Tensor) -> Tensor:
         """(..., in) and (..., out) to their layer's output and the other's sum, before any ReLU."""
         if self.onednn:
-            return _ONEDNN._linear_pointwise.binary(x, other, self.weight, self.bias, "add")
+            return _onednn_plus(x, other, self.weight, self.bias)
         return functional.linear(x, self.weight, self.bias) + other
+
+
+@torch.compiler.disable  # torch.compile knows these only with weights that are constants of the graph
+def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None, after: str) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, after, [], "")
+
+
+@torch.compiler.disable
+def _onednn_plus(x: Tensor, other: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise.binary(x, other, weight, bias, "add")
 
 
 def head(sequence: nn.Sequential, dtype: torch.dtype) -> list[Dense]:

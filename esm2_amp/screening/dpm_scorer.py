@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from esm2_amp.models.dpm import DPM
 from esm2_amp.screening.dense import Dense
-from esm2_amp.screening.scorer import Prepared, Scorer
+from esm2_amp.screening.scorer import Prepared, Scorer, pairs_at_once
 
 _FLAT = 1e-20
 """A norm's weight below which its dimension is constant: what varies is lost beside any other number."""
@@ -39,7 +38,7 @@ class DPMScorer(Scorer):
         centred = [self._centred(part, sign) for part in (left, right, first.bias)]
         self.first = Dense(torch.cat(centred[:2]), torch.cat((torch.zeros_like(centred[2]), centred[2])), torch.float32)
         self.tail = [(rest[i], Dense.of(rest[i + 2], torch.float32)) for i in range(0, len(rest), 3)]
-        self.chunk = chunk_of(device, size.numel())
+        self.chunk = pairs_at_once(device, 2 * size.numel())
 
     @staticmethod
     def _centred(part: Tensor, sign: Tensor) -> Tensor:
@@ -49,7 +48,7 @@ class DPMScorer(Scorer):
         return turned.float()
 
     def prepare(self, tokens: Tensor) -> Prepared:
-        """U and w, (n, hidden1) each."""
+        """The parts u and w of the first layer, (n, hidden1) each."""
         x = self.network.standardise(tokens.to(self.device)).squeeze(1)
         u, w = self.first(x).chunk(2, dim=-1)
         return u.contiguous(), w.contiguous()
@@ -57,7 +56,7 @@ class DPMScorer(Scorer):
     def logits(self, a: Prepared, b: Prepared) -> Tensor:
         """Logits of pairs, see :meth:`Scorer.logits`."""
         (u_a, w_a), (u_b, w_b) = a, b
-        hidden = u_a.new_empty(2, *np.broadcast_shapes(u_a.shape, u_b.shape))
+        hidden = u_a.new_empty(2, *torch.broadcast_shapes(u_a.shape, u_b.shape))
         torch.add(u_a, w_b, out=hidden[0])
         torch.add(u_b, w_a, out=hidden[1])
         return self.perceptron(hidden).mean(dim=0)
@@ -71,8 +70,3 @@ class DPMScorer(Scorer):
         for norm, linear in self.tail:
             x = linear(functional.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps).relu_())
         return x.squeeze(-1)
-
-
-def chunk_of(device: torch.device, floats: int) -> int:
-    """Pairs whose largest intermediate, so many numbers a pair, stays in a CPU's cache or fills a GPU."""
-    return max(1, (2**19 if device.type == "cpu" else 2**26) // floats)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
 from esm2_amp.models.gru import GRU
 from esm2_amp.screening.dense import Dense, apply_head, head
-from esm2_amp.screening.scorer import Prepared, Scorer
+from esm2_amp.screening.scorer import Prepared, Scorer, pairs_at_once
 
 
 class GRUScorer(Scorer):
@@ -36,11 +38,10 @@ class GRUScorer(Scorer):
             for kind in ("ih", "hh")
         )
         self.head = head(network.head, torch.float32)
-        floats = 3 * len(network.layout) * network.width
-        self.chunk = max(32, (2**21 if device.type == "cpu" else 2**27) // floats)
+        self.chunk = pairs_at_once(device, 6 * network.width)
 
     def prepare(self, tokens: Tensor) -> Prepared:
-        """Input products (n, T, 3D); last states (n, layers, D), their recurrent products (n, layers, 3D); sum (n, D)."""
+        """First input products (n, T, 3D); last states (n, layers, D) and their products (n, layers, 3D); sum (n, D)."""
         x = self.network.standardise(tokens.to(self.device)).to(self.dtype)
         first = inputs = self.inputs[0](x)
         states, products = [], []
@@ -64,11 +65,11 @@ class GRUScorer(Scorer):
         _, states, products, total = a
         run = list(b[0].unbind(-2))
         for i in range(len(self.inputs)):
-            given = self.inputs[i](torch.stack(run)).unbind(0) if i else run
+            given = map(self.inputs[i], run) if i else run  # one step after another: all at once leave the cache
             run = self._layer(i, given, states[..., i, :], products[..., i, :])
         return torch.stack(run).float().sum(dim=0) + total
 
-    def _layer(self, i: int, inputs: tuple[Tensor, ...] | list[Tensor], state: Tensor, product: Tensor) -> list[Tensor]:
+    def _layer(self, i: int, inputs: Iterable[Tensor], state: Tensor, product: Tensor) -> list[Tensor]:
         """States (..., D) after each token, from a state (..., D) with its recurrent product (..., 3D)."""
         run = []
         for step, given in enumerate(inputs):

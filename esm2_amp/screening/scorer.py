@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,10 +36,24 @@ class Scorer:
         ``(m, ...)`` and ``(m, ...)`` are m pairs; ``(r, 1, ...)`` and ``(1, c, ...)`` are all pairs of r and c.
         """
         (x,), (y,) = a, b
-        lead = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+        lead = torch.broadcast_shapes(x.shape[:-2], y.shape[:-2])
         x, y = (tokens.expand(*lead, *tokens.shape[-2:]).flatten(0, -3) for tokens in (x, y))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             return self.network.logit(x, y).float().view(lead)
+
+
+def pairs_at_once(device: torch.device, floats: int) -> int:
+    """How many pairs are best computed at once.
+
+    On a CPU as many as keep the largest intermediate in the cache, and below the size from which the C library gives
+    memory back and takes it anew each time, which costs more than the products; at least 32, so that each weight read
+    is used often. On another device as many as fill it.
+
+    Args:
+        device: where they are computed.
+        floats: numbers a pair of the largest intermediate.
+    """
+    return max(32, (2**19 if device.type == "cpu" else 2**26) // floats)
 
 
 def of_block(scorer: Scorer, a: Prepared, b: Prepared) -> Tensor:

@@ -48,8 +48,11 @@ def flops_per_pair(scorer: Scorer, tokens_a: Tensor, tokens_b: Tensor) -> float:
         tokens_b: (c, T, D) of others.
     """
     a, b = scorer.prepare(tokens_a), scorer.prepare(tokens_b)
-    onednn = torch.ops.mkldnn._linear_pointwise
-    with FlopCounterMode(display=False, custom_mapping={onednn: _linear_flops}) as counter:
+    unknown_to_torch = {
+        torch.ops.mkldnn._linear_pointwise: _linear_flops,
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
+    }
+    with FlopCounterMode(display=False, custom_mapping=unknown_to_torch) as counter:
         of_block(scorer, a, b)
     return counter.get_total_flops() / (len(tokens_a) * len(tokens_b))
 
@@ -57,3 +60,8 @@ def flops_per_pair(scorer: Scorer, tokens_a: Tensor, tokens_b: Tensor) -> float:
 def _linear_flops(x: Any, *others: Any, out_shape: Any, **_: Any) -> int:
     """2 x rows x in x out, of shapes."""
     return 2 * prod(out_shape) * x[-1]
+
+
+def _attention_flops(q: Any, k: Any, v: Any, *_: Any, **__: Any) -> int:
+    """Both products of (..., T, d) queries with (..., S, d) keys and values, of shapes."""
+    return 2 * prod(q[:-1]) * k[-2] * (q[-1] + v[-1])
