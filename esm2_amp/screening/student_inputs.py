@@ -25,7 +25,7 @@ _WHITENING = 0.5
 _FITTED = 4096
 """Proteins that the components are found from, at most."""
 _BLOCK = 256
-_MOST = 4096
+_MOST = 8192
 """Values of a protein in one tensor: components of more take long to find."""
 
 Features = Callable[[Rows], Tensor]

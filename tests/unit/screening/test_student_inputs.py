@@ -15,11 +15,11 @@ from esm2_amp.screening.student_inputs import described, student_inputs
 
 
 def test_vectors_stay_and_many_tokens_are_pooled() -> None:
-    vectors, tokens = torch.randn(2, 3), torch.randn(2, 5, 1000, generator=torch.Generator().manual_seed(0))
+    vectors, tokens = torch.randn(2, 3), torch.randn(2, 5, 2000, generator=torch.Generator().manual_seed(0))
     x = tokens.numpy()
     expected = np.concatenate([vectors.numpy(), x.mean(1), x.std(1), x.max(1), x.min(1)], axis=1)
     assert np.allclose(described((vectors, tokens)).numpy(), expected, atol=1e-6)
-    assert torch.equal(described((tokens[..., :700],)), tokens[..., :700].flatten(1))
+    assert torch.equal(described((tokens[..., :1600],)), tokens[..., :1600].flatten(1))
 
 
 def test_inputs_are_kept_and_of_these_proteins(tmp_path: Path) -> None:
