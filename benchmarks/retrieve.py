@@ -73,7 +73,7 @@ def main() -> None:
                         help="model folders; @1500 takes so many proteins at random")  # fmt: skip
     parser.add_argument("--scratch", type=Path, required=True, help="folder for the scores of all pairs")
     parser.add_argument("--budgets", nargs="+", type=float, default=[0.005, 0.01, 0.02, 0.05], help="shares of pairs")
-    parser.add_argument("--rounds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--rounds", nargs="+", type=int, default=[1, 3])
     parser.add_argument("--sampled", type=float, default=0.4, help="share of a budget that is random pairs")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "retrieve.json")
     given = parser.parse_args()
