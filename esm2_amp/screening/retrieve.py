@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,10 +82,9 @@ def propose(
     known = np.sort(known)
     degrees = np.bincount(np.concatenate([known // law.n, known % law.n]), minlength=law.n)
     best, leading = _Best(wanted.count), _Best(wanted.count)
-    wanted.folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=wanted.folder) as scratch:
-        vectors = write_vectors(Path(scratch) / "vectors", [str(number) for number in range(law.n)], keys)
-        index = _index(vectors, Path(scratch) / "index", wanted)
+    with _scratch(wanted.folder) as scratch:
+        vectors = write_vectors(scratch / "vectors", [str(number) for number in range(law.n)], keys)
+        index = _index(vectors, scratch / "index", wanted)
         for asked, allowed in _questions(law):
             partners = _BREADTH * -(-2 * wanted.count // len(asked)) + wanted.each
             for some, most in _alike(asked, degrees, partners, int(allowed.sum())):
@@ -154,6 +154,17 @@ def _index(vectors: Vectors, folder: Path, wanted: Search) -> Index | None:
     plan = make_plan(vectors.n, vectors.dim, wanted.memory_gb, wanted.factory)
     build_index(vectors, folder, plan, wanted.seed, wanted.threads, PART_ROWS, unseen, unseen)
     return open_index(folder, vectors, wanted.threads)
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """A folder that is empty at the start, whatever a killed process left, and gone at the end."""
+    scratch = folder / "lookup"
+    shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 class _Best:

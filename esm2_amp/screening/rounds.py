@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,14 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from esm2_amp.errors import InputError
+from esm2_amp.io.atomic import atomic_path
 from esm2_amp.screening.lessons import Lessons, teach
 from esm2_amp.screening.pair_list import Eligible, PairList, keys_of
 from esm2_amp.screening.recall import Recall, estimated, held_out
 from esm2_amp.screening.retrieve import Search, propose
 from esm2_amp.screening.sample import random_pairs
 from esm2_amp.screening.student import Student, StudentSize, load_student
+from esm2_amp.screening.work import Rows
 
 Logits = NDArray[np.float32]
+Flags = NDArray[np.bool_]
 Score = Callable[[str, PairList], Logits]
 """Scores pairs with the full model: name of a step and its pairs in, their logits in the order of ``a``, ``b`` out."""
 SAMPLE = "sample"
@@ -71,8 +75,9 @@ class Retrieved(NamedTuple):
 class Retrieval:
     """Find a model's best pairs without scoring all.
 
-    The weights of each round's student are kept in the folder of the search: begun again after a kill, every step has
-    the same pairs as before, so that the scores of a finished step can be given back instead of computed again.
+    Each round's student and proposals are kept in the folder of the search. Begun again after a kill, or by another
+    process, every step has the same pairs as before, so that the scores of a finished step can be given back instead
+    of computed again.
 
     Args:
         law: which pairs there are.
@@ -96,6 +101,9 @@ class Retrieval:
             score: by the full model.
             shares: of all pairs; the recall of so many best ones is estimated.
             advance: told the steps learnt and the proteins looked up.
+
+        Raises:
+            InputError: a file that an earlier process kept is damaged.
         """
         sample = random_pairs(self._law, self._budget.sampled, self._search.seed, self._search.edge)
         steps = [Step(SAMPLE, sample, score(SAMPLE, sample))]
@@ -103,23 +111,33 @@ class Retrieval:
         judges = held_out(sample.pairs, self._budget.judges, self._search.seed)
         proposed = np.zeros(0, np.int64)
         for number in range(1, self._budget.rounds + 1):
-            student = self._student(number, steps, judges, advance)
-            count = (self._budget.pairs - sum(step.work.pairs for step in steps)) // (self._budget.rounds + 1 - number)
             # pairs that judge may be proposed, or they could not judge; only they are not scored again
             known = np.concatenate([keys[~judges], proposed])
-            wanted = replace(self._search, count=count)
-            found = propose(student, self._inputs, self._law, known, wanted, advance)
-            found_keys = keys_of(found.a, found.b, self._law.n)
-            proposed = np.concatenate([proposed, found_keys])
-            new = ~np.isin(found_keys, keys)
-            work = PairList(found.a[new], found.b[new], self._search.edge)
+            found = self._proposals(number, steps, judges, known, advance)
+            proposed = np.concatenate([proposed, found])
+            new = found[~np.isin(found, keys)]
+            work = PairList(new // self._law.n, new % self._law.n, self._search.edge)
             steps.append(Step(f"round {number}", work, score(f"round {number}", work)))
         return Retrieved(steps, estimated(steps[0].logits, judges, np.isin(keys, proposed), shares))
 
-    def _student(
-        self, number: int, steps: list[Step], judges: NDArray[np.bool_], advance: Callable[[int], None]
-    ) -> Student:
-        """Taught all that is known but the pairs that judge; or as it was taught before a kill."""
+    def _proposals(
+        self, number: int, steps: list[Step], judges: Flags, known: Rows, advance: Callable[[int], None]
+    ) -> Rows:
+        """Keys of a round's proposals; those of an earlier process, if it came so far."""
+        file = self._search.folder / f"round-{number}.npy"
+        if file.exists():
+            return _read(file)
+        left = self._budget.pairs - sum(step.work.pairs for step in steps)
+        wanted = replace(self._search, count=left // (self._budget.rounds + 1 - number))
+        student = self._student(number, steps, judges, advance)
+        found = propose(student, self._inputs, self._law, known, wanted, advance)
+        keys = keys_of(found.a, found.b, self._law.n)
+        with atomic_path(file) as path, path.open("wb") as stream:
+            np.save(stream, keys, allow_pickle=False)
+        return keys
+
+    def _student(self, number: int, steps: list[Step], judges: Flags, advance: Callable[[int], None]) -> Student:
+        """Taught all that is known but the pairs that judge; or as an earlier process taught it."""
         file = self._search.folder / f"student-{number}.safetensors"
         if file.exists():
             return load_student(file, self._size)
@@ -132,3 +150,11 @@ class Retrieval:
         teach(student, self._inputs, (a, b), logits, self._lessons, advance)
         student.save(file)
         return student
+
+
+def _read(file: Path) -> Rows:
+    try:
+        keys = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"damaged ({error})", file=file, remedy="Delete it and run again.") from error
+    return np.asarray(keys, np.int64)

@@ -19,9 +19,7 @@ def random_pairs(law: Eligible, count: int, seed: int, edge: int) -> PairList:
         edge: see :class:`~esm2_amp.screening.pair_list.PairList`.
     """
     total = eligible_pairs(law)
-    chosen = np.arange(total)
-    if count < total:
-        chosen = np.random.default_rng(seed).choice(total, count, replace=False, shuffle=False)
+    chosen = np.random.default_rng(seed).choice(total, min(count, total), replace=False, shuffle=False)
     ends = row_ends(law)
     i = np.searchsorted(ends, chosen, side="right")
     # places before the end of a row are columns before n

@@ -1,4 +1,7 @@
-"""What a student reads of each protein: principal components of the tokens that the trained network reads."""
+"""What a student reads of each protein: principal components of what the trained network's scorer prepares of it.
+
+That is where the network itself begins to compare; a student of it finds more than one of the tokens.
+"""
 
 from __future__ import annotations
 
@@ -14,36 +17,45 @@ from torch import Tensor
 from esm2_amp.errors import InputError
 from esm2_amp.io.atomic import atomic_path
 from esm2_amp.models.components import PrincipalComponents
-from esm2_amp.models.network import PairNetwork
+from esm2_amp.screening.scorer import Prepared, Scorer
 from esm2_amp.screening.work import Rows
 
 _WHITENING = 0.5
 """Between the components' own spread and none: what tells proteins apart is not only in the first ones."""
 _FITTED = 4096
 """Proteins that the components are found from, at most."""
-_BLOCK = 1024
+_BLOCK = 256
+_MOST = 8192
+"""Values of a protein in one tensor: components of more take long to find."""
 
 Features = Callable[[Rows], Tensor]
 """Tokens (m, T, D) of proteins by number."""
 
 
-def pooled(tokens: Tensor) -> Tensor:
-    """Mean, deviation, largest and smallest value of tokens (n, T, D): (n, 4 D); one token is itself: (n, D)."""
-    if tokens.shape[1] == 1:
-        return tokens[:, 0]
+def described(prepared: Prepared) -> Tensor:
+    """What a scorer prepares of n proteins as vectors (n, F) float32.
+
+    Tensors with few values a protein are taken as they are. Of many tokens (n, T, D) there are mean, deviation, largest
+    and smallest value, (n, 4 D).
+    """
+    parts = [part.float() for part in prepared]
+    return torch.cat([x.flatten(1) if x[0].numel() <= _MOST else _pooled(x.flatten(1, -2)) for x in parts], dim=1)
+
+
+def _pooled(tokens: Tensor) -> Tensor:
     mean = tokens.mean(dim=1)
     deviation = (tokens - mean[:, None]).square().mean(dim=1).sqrt()
     return torch.cat((mean, deviation, tokens.amax(dim=1), tokens.amin(dim=1)), dim=1)
 
 
-def student_inputs(features: Features, network: PairNetwork, n: int, components: int, seed: int, file: Path) -> Tensor:
-    """Principal components of the pooled, standardised tokens of all proteins; (n, K) float32.
+def student_inputs(features: Features, scorer: Scorer, n: int, components: int, seed: int, file: Path) -> Tensor:
+    """Principal components of what a scorer prepares of all proteins; (n, K) float32.
 
     They are kept in a file, and taken from there the next time: weights of a student mean nothing without them.
 
     Args:
         features: tokens of some proteins.
-        network: standardises them.
+        scorer: of the full model.
         n: proteins.
         components: K.
         seed: of the choice of proteins the components are found from, where there are many.
@@ -54,13 +66,11 @@ def student_inputs(features: Features, network: PairNetwork, n: int, components:
     """
     if file.exists():
         return _read(file, n, components)
-    device = next(network.parameters()).device
 
     def blocks(rows: Rows) -> Iterator[Tensor]:
         with torch.inference_mode():
             for start in range(0, len(rows), _BLOCK):
-                tokens = features(rows[start : start + _BLOCK]).to(device)
-                yield pooled(network.standardise(tokens.float())).cpu()
+                yield described(scorer.prepare(features(rows[start : start + _BLOCK]))).cpu()
 
     some = np.sort(np.random.default_rng(seed).permutation(n)[:_FITTED])
     width = next(blocks(some[:1])).shape[1]

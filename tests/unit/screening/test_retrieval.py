@@ -157,11 +157,28 @@ def test_the_same_run_is_the_same_pairs(tmp_path: Path) -> None:
     assert one.recall == two.recall
 
 
-def test_a_run_goes_on_with_the_weights_it_had(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lost", [[], ["round-2.npy"], ["round-2.npy", "student-2.safetensors"], ["round-1.npy"]])
+def test_a_run_goes_on_where_it_was_killed(tmp_path: Path, lost: list[str]) -> None:
     whole, _ = run(tmp_path, ALL, steps=20)
-    (tmp_path / "student-2.safetensors").unlink()
+    for name in lost:
+        (tmp_path / name).unlink()
+    if lost:  # killed while it looked up
+        (tmp_path / "lookup").mkdir()
+        (tmp_path / "lookup" / "half").touch()
+    before = {file.name: file.read_bytes() for file in tmp_path.glob("*-*")}
     again, _ = run(tmp_path, ALL, steps=20)
     assert np.array_equal(keys(whole, N), keys(again, N))
+    assert before == {name: (tmp_path / name).read_bytes() for name in before}
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "round-1.npy", "round-2.npy", "student-1.safetensors", "student-2.safetensors"
+    ]  # fmt: skip
+
+
+def test_damaged_proposals_are_refused_by_name(tmp_path: Path) -> None:
+    run(tmp_path, ALL, steps=20)
+    (tmp_path / "round-1.npy").write_bytes(b"no array")
+    with pytest.raises(InputError, match="round-1.npy"):
+        run(tmp_path, ALL, steps=20)
 
 
 def test_weights_that_were_kept_are_used(tmp_path: Path) -> None:
