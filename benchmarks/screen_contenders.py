@@ -2,7 +2,7 @@
 
     python benchmarks/screen_contenders.py SCRATCH NETWORK CONTENDER SECONDS THREADS
 
-Scores pairs of the proteins of SCRATCH/store, in the order in which a screen takes them, until SECONDS are over after
+Scores pairs of the proteins of SCRATCH, in the order in which a screen takes them, until SECONDS are over after
 the first batch, which is not counted; writes pairs, seconds, memory before and at most (MB), and the logits of the
 first block as SCRATCH/NETWORK-CONTENDER.npy.
 """
@@ -28,6 +28,11 @@ def memory() -> dict[str, float]:
     return {line.split(":")[0]: int(line.split()[1]) / 1024 for line in lines if line.startswith(("VmRSS", "VmHWM"))}
 
 
+def the_store(scratch: Path) -> Path:
+    """The only one."""
+    return next((scratch / "features").iterdir())
+
+
 def by_predict(scratch: Path, network: str) -> Iterator[tuple[int, np.ndarray]]:
     """The path of ``esm2-amp predict``: rows in, probabilities out; 256 rows at once, its default."""
     from esm2_amp.features.store import FeatureStore
@@ -35,7 +40,7 @@ def by_predict(scratch: Path, network: str) -> Iterator[tuple[int, np.ndarray]]:
     from esm2_amp.models.predictor import TrainedModel
     from esm2_amp.records import Pair
 
-    model, store = TrainedModel(scratch / network), FeatureStore(scratch / "store")
+    model, store = TrainedModel(scratch / network), FeatureStore(the_store(scratch))
     proteins = read_fasta(scratch / "proteins.fasta")
     names = [line[1:] for line in (scratch / "proteins.fasta").read_text().splitlines()[::2]]
     rows = (Pair(a, b, None, 0) for a, b in product(names, names))
@@ -56,7 +61,7 @@ def by_scorer(scratch: Path, network: str, precision: str, compiled: bool) -> It
     from esm2_amp.screening.scorer import of_block
     from esm2_amp.screening.scorers import scorer_for
 
-    store, folder = FeatureStore(scratch / "store"), scratch / network
+    store, folder = FeatureStore(the_store(scratch)), scratch / network
     trained = load_network(folder, load_card(folder))
     scorer = scorer_for(trained, torch.device("cpu"), precision, compiled)
 

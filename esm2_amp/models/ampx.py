@@ -65,7 +65,7 @@ class AMPX(PairNetwork):
         self.components = PrincipalComponents((len(_WHOLE) + 3) * width, hyper.components)
         sizes = (hyper.size(hyper.hidden1, width), hyper.size(hyper.hidden2, width))
         self.views = nn.ModuleList(
-            _View(hyper.components >> view, *sizes, hyper.input_dropout, hyper.dropout) for view in range(hyper.views)
+            View(hyper.components >> view, *sizes, hyper.input_dropout, hyper.dropout) for view in range(hyper.views)
         )
 
     def fit_inputs(self, batches: Callable[[], Iterable[Tensor]]) -> None:
@@ -85,7 +85,7 @@ class AMPX(PairNetwork):
         return torch.stack([view(x, y) for view in self.views], dim=1)
 
 
-class _View(nn.Module):
+class View(nn.Module):
     """One perceptron on the first ``components``."""
 
     def __init__(self, components: int, hidden1: int, hidden2: int, input_dropout: float, dropout: float) -> None:

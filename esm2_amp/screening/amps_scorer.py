@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -35,11 +36,12 @@ class _Layer:
 
     def attend(self, x: Tensor, projected: Tensor) -> Tensor:
         """Tokens x (m, T, D) and their projections (m, T, 3D) to x + attention (m, T, D)."""
-        parts = projected.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        pairs, tokens, width = x.shape
+        parts = projected.view(pairs, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         q, k, v = (part.flatten(0, 1) for part in parts)  # copies: products of strided matrices are slower
         weights = torch.bmm(q, k.transpose(1, 2))
         mixed = torch.bmm(torch.softmax(weights, dim=-1), v)
-        mixed = mixed.unflatten(0, (-1, self.heads)).transpose(1, 2).flatten(2)
+        mixed = mixed.view(pairs, self.heads, tokens, -1).transpose(1, 2).reshape(pairs, tokens, width)
         return self.project_out.plus(mixed, x)
 
     def hidden(self, x: Tensor) -> Tensor:
@@ -57,9 +59,10 @@ class AMPSScorer(Scorer):
 
     def __init__(self, network: AMPS, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
         super().__init__(network, device, dtype)
-        self.layers = [_Layer(layer, dtype) for layer in network.encoder.layers]
-        self.last = Dense.of(network.encoder.layers[-1].contract, torch.float32)
-        self.head = head(network.head, torch.float32)
+        layers = [layer for layer in network.encoder.layers if isinstance(layer, EncoderLayer)]
+        self.layers = [_Layer(layer, dtype) for layer in layers]
+        self.last = Dense.of(layers[-1].contract, torch.float32)
+        self.head = head(network.head)
         floats = 2 * len(network.layout) * max(3 * network.width, self.layers[0].expand.weight.shape[0])
         self.chunk = pairs_at_once(device, floats)
 
@@ -71,7 +74,7 @@ class AMPSScorer(Scorer):
     def logits(self, a: Prepared, b: Prepared) -> Tensor:
         """Logits of pairs, see :meth:`Scorer.logits`."""
         x, projected = (side_by_side(one, other) for one, other in zip(a, b, strict=True))
-        lead = torch.broadcast_shapes(a[0].shape[:-2], b[0].shape[:-2])
+        lead = np.broadcast_shapes(a[0].shape[:-2], b[0].shape[:-2])
         return self.encode(x, projected).view(lead)
 
     def encode(self, x: Tensor, projected: Tensor) -> Tensor:
@@ -88,7 +91,7 @@ class AMPSScorer(Scorer):
 
 def side_by_side(a: Tensor, b: Tensor) -> Tensor:
     """(..., T, F) and (..., T, F), broadcast, to (m, 2T, F)."""
-    lead = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     return torch.cat([part.expand(*lead, *part.shape[-2:]) for part in (a, b)], dim=-2).flatten(0, -3)
 
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from esm2_amp.models.ampx import AMPX, protein_statistics
-from esm2_amp.screening.dense import Dense
+from esm2_amp.models.ampx import AMPX, View, protein_statistics
+from esm2_amp.screening.dense import Dense, linear_layers
 from esm2_amp.screening.scorer import Prepared, Scorer, pairs_at_once
 
 
@@ -23,8 +23,9 @@ class AMPXScorer(Scorer):
     def __init__(self, network: AMPX, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
         super().__init__(network, device, dtype)
         self.alone, self.joint, self.last = [], [], []
-        for view in network.views:
-            first, _, _, second = view.pair
+        self.towers = [view for view in network.views if isinstance(view, View)]
+        for view in self.towers:
+            first, second = linear_layers(view.pair)
             product, total, difference = first.weight.chunk(3, dim=1)
             self.alone.append(Dense(total - difference, first.bias / 2, torch.float32))
             self.joint.append(Dense(torch.cat((product, 2 * difference), dim=1), None, dtype))
@@ -34,7 +35,7 @@ class AMPXScorer(Scorer):
     def prepare(self, tokens: Tensor) -> Prepared:
         """Towers (n, views, hidden1), and each protein's part of the pair's first layer (n, views, hidden2)."""
         x = self.network.components(protein_statistics(self.network.standardise(tokens.to(self.device))))
-        towers = [view.protein(x[:, : view.components]) for view in self.network.views]
+        towers = [view.protein(x[:, : view.components]) for view in self.towers]
         parts = [alone(u) for alone, u in zip(self.alone, towers, strict=True)]
         return torch.stack(towers, dim=1).to(self.dtype), torch.stack(parts, dim=1)
 

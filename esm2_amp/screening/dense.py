@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -24,7 +26,7 @@ class Dense:
         self.weight = weight.detach().to(dtype).contiguous()
         self.bias = None if bias is None else bias.detach().to(dtype)
         self.relu = relu
-        self.onednn = weight.device.type == "cpu" and torch.backends.mkldnn.is_available()
+        self.onednn = weight.device.type == "cpu" and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 
     @classmethod
     def of(cls, linear: nn.Linear, dtype: torch.dtype, *, relu: bool = False) -> Dense:
@@ -45,27 +47,30 @@ class Dense:
         return functional.linear(x, self.weight, self.bias) + other
 
 
-@torch.compiler.disable  # torch.compile knows these only with weights that are constants of the graph
+# torch.compile knows these two only with weights that are constants of the graph
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None, after: str) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, after, [], "")
 
 
-@torch.compiler.disable
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _onednn_plus(x: Tensor, other: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise.binary(x, other, weight, bias, "add")
 
 
-def head(sequence: nn.Sequential, dtype: torch.dtype) -> list[Dense]:
-    """The layers of a perceptron whose linear layers have a ReLU between them, and float32 at the last."""
-    linears = [part for part in sequence if isinstance(part, nn.Linear)]
-    return [
-        *(Dense.of(linear, dtype, relu=True) for linear in linears[:-1]),
-        Dense.of(linears[-1], torch.float32),
-    ]
+def linear_layers(sequence: Iterable[nn.Module]) -> list[nn.Linear]:
+    """The linear layers of a perceptron, in order."""
+    return [part for part in sequence if isinstance(part, nn.Linear)]
+
+
+def head(sequence: nn.Sequential) -> list[Dense]:
+    """The layers of a perceptron that has a ReLU between its linear layers and nothing else."""
+    *others, last = linear_layers(sequence)
+    return [*(Dense.of(linear, torch.float32, relu=True) for linear in others), Dense.of(last, torch.float32)]
 
 
 def apply_head(layers: list[Dense], x: Tensor) -> Tensor:
     """Logits (...) of inputs (..., D)."""
     for layer in layers:
-        x = layer(x.to(layer.weight.dtype))
+        x = layer(x)
     return x.squeeze(-1)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from esm2_amp.models.dpm import DPM
-from esm2_amp.screening.dense import Dense
+from esm2_amp.screening.dense import Dense, linear_layers
 from esm2_amp.screening.scorer import Prepared, Scorer, pairs_at_once
 
 _FLAT = 1e-20
@@ -26,26 +27,18 @@ class DPMScorer(Scorer):
 
     def __init__(self, network: DPM, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
         super().__init__(network, device, dtype)
-        first, norm, _, second, *rest = network.mlp
-        sign = torch.where(norm.weight < 0, -1.0, 1.0)
-        size = norm.weight.abs()
-        flat = size < _FLAT
-        self.eps = norm.eps
-        self.offset = torch.where(flat, 0.0, norm.bias / size.clamp_min(_FLAT)).detach()
-        constant = second.weight @ torch.where(flat, norm.bias.relu(), 0.0)
-        self.second = Dense(second.weight * torch.where(flat, 0.0, size), second.bias + constant, dtype)
-        left, right = first.weight.split(network.width, dim=1)
-        centred = [self._centred(part, sign) for part in (left, right, first.bias)]
-        self.first = Dense(torch.cat(centred[:2]), torch.cat((torch.zeros_like(centred[2]), centred[2])), torch.float32)
-        self.tail = [(rest[i], Dense.of(rest[i + 2], torch.float32)) for i in range(0, len(rest), 3)]
-        self.chunk = pairs_at_once(device, 2 * size.numel())
-
-    @staticmethod
-    def _centred(part: Tensor, sign: Tensor) -> Tensor:
-        """Without its mean over the outputs, in double precision: large means must not cost digits; signs applied."""
-        exact = part.double()
-        turned = (exact - exact.mean(dim=0)) * (sign if part.ndim == 1 else sign[:, None])
-        return turned.float()
+        first, second, *others = linear_layers(network.mlp)
+        norm, *norms = (part for part in network.mlp if isinstance(part, nn.LayerNorm))
+        size, sign = norm.weight.abs(), torch.where(norm.weight < 0, -1.0, 1.0)
+        varies = size > _FLAT
+        self.eps, self.offset = norm.eps, torch.where(varies, norm.bias / size.clamp_min(_FLAT), 0.0).detach()
+        constant = second.weight @ torch.where(varies, 0.0, norm.bias.relu())
+        self.second = Dense(second.weight * torch.where(varies, size, 0.0), second.bias + constant, dtype)
+        left, right = (_centred(part) * sign[:, None] for part in first.weight.chunk(2, dim=1))
+        bias = _centred(first.bias) * sign
+        self.first = Dense(torch.cat((left, right)), torch.cat((torch.zeros_like(bias), bias)), torch.float32)
+        self.tail = [(norm, Dense.of(linear, torch.float32)) for norm, linear in zip(norms, others, strict=True)]
+        self.chunk = pairs_at_once(device, 2 * len(size))
 
     def prepare(self, tokens: Tensor) -> Prepared:
         """The parts u and w of the first layer, (n, hidden1) each."""
@@ -56,7 +49,7 @@ class DPMScorer(Scorer):
     def logits(self, a: Prepared, b: Prepared) -> Tensor:
         """Logits of pairs, see :meth:`Scorer.logits`."""
         (u_a, w_a), (u_b, w_b) = a, b
-        hidden = u_a.new_empty(2, *torch.broadcast_shapes(u_a.shape, u_b.shape))
+        hidden = u_a.new_empty(2, *np.broadcast_shapes(u_a.shape, u_b.shape))
         torch.add(u_a, w_b, out=hidden[0])
         torch.add(u_b, w_a, out=hidden[1])
         return self.perceptron(hidden).mean(dim=0)
@@ -68,5 +61,11 @@ class DPMScorer(Scorer):
         hidden = torch.addcmul(self.offset, hidden, variance.add_(self.eps).rsqrt_(), out=hidden).relu_()
         x = self.second(hidden.to(self.dtype)).float()
         for norm, linear in self.tail:
-            x = linear(functional.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps).relu_())
+            x = linear(functional.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps).relu_())
         return x.squeeze(-1)
+
+
+def _centred(part: Tensor) -> Tensor:
+    """Without its mean over the outputs (their first dimension), by double precision: large means cost no digits."""
+    exact = part.double()
+    return (exact - exact.mean(dim=0)).float()

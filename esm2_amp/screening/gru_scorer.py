@@ -37,11 +37,11 @@ class GRUScorer(Scorer):
             ]
             for kind in ("ih", "hh")
         )
-        self.head = head(network.head, torch.float32)
+        self.head = head(network.head)
         self.chunk = pairs_at_once(device, 6 * network.width)
 
     def prepare(self, tokens: Tensor) -> Prepared:
-        """First input products (n, T, 3D); last states (n, layers, D) and their products (n, layers, 3D); sum (n, D)."""
+        """First input products (n, T, 3D); last states (n, layers, D) and products (n, layers, 3D); sum (n, D)."""
         x = self.network.standardise(tokens.to(self.device)).to(self.dtype)
         first = inputs = self.inputs[0](x)
         states, products = [], []

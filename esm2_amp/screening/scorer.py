@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,7 +37,7 @@ class Scorer:
         ``(m, ...)`` and ``(m, ...)`` are m pairs; ``(r, 1, ...)`` and ``(1, c, ...)`` are all pairs of r and c.
         """
         (x,), (y,) = a, b
-        lead = torch.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+        lead = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
         x, y = (tokens.expand(*lead, *tokens.shape[-2:]).flatten(0, -3) for tokens in (x, y))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             return self.network.logit(x, y).float().view(lead)
