@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ from esm2_amp.io.atomic import atomic_path
 from esm2_amp.screening.background import Background, Percentiles
 from esm2_amp.screening.keep import Best, Keep
 from esm2_amp.screening.part_files import remove_left_behind, writing
-from esm2_amp.screening.parts import KeptPairs, Parts
+from esm2_amp.screening.parts import KeptPairs
 from esm2_amp.screening.tables import ID_COLUMNS, PairTable
 from esm2_amp.screening.work import Rows
 
@@ -52,8 +52,34 @@ class ProteinSummary:
     mean_logit: NDArray[np.float64]
 
 
+class Finished(Protocol):
+    """What is asked of the parts of a finished work; see :class:`~esm2_amp.screening.parts.Parts`."""
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """(n,) of the proteins."""
+        ...
+
+    @property
+    def folder(self) -> Path:
+        """Where they are."""
+        ...
+
+    def done(self) -> set[int]:
+        """The finished units."""
+        ...
+
+    def background(self) -> Background:
+        """Histograms of all scored pairs."""
+        ...
+
+    def kept(self) -> Iterator[KeptPairs]:
+        """The pairs kept, unit by unit."""
+        ...
+
+
 def finish(
-    parts: Parts,
+    parts: Finished,
     units: int,
     keep: Keep,
     prevalence: Callable[[NDArray[np.float32]], NDArray[np.float64]],
@@ -120,7 +146,7 @@ def best(path: str | os.PathLike[str], count: int) -> pd.DataFrame:
     return found
 
 
-def _staying(parts: Parts, keep: Keep) -> Iterator[KeptPairs]:
+def _staying(parts: Finished, keep: Keep) -> Iterator[KeptPairs]:
     """The pairs of the result, in the order of the work."""
     if keep.top is None:
         yield from parts.kept()

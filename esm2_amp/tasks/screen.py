@@ -65,7 +65,7 @@ def _score(inputs: ScreenInputs, folder: Path) -> ScoredScreen | None:
 
 def _scorer(inputs: ScreenInputs, crew: Crew) -> Scorer:
     options = inputs.config.screen
-    return scorer_for(inputs.model.network, crew.device, options.precision)
+    return scorer_for(inputs.model.network, crew.device, options.precision, options.compile)
 
 
 @contextmanager

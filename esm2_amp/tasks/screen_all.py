@@ -46,5 +46,5 @@ def score_all(inputs: ScreenInputs, scorer: Scorer, crew: Crew, folder: Path) ->
     crew.meet()
     if crew.rank:
         return None
-    summary = finish(parts, len(grid), keep, prior.at_prevalence, folder / PAIRS)
+    summary = finish(parts, len(grid), keep, prior.at_prevalence, None, folder / PAIRS)
     return ScoredScreen(inputs, plan, prior, summary, parts.background(), grid.pairs, ())

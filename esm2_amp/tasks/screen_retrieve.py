@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from esm2_amp.errors import InputError
+from esm2_amp.io.pairs import counted
 from esm2_amp.screening.background import edges_around
 from esm2_amp.screening.engine import sample, screen
 from esm2_amp.screening.finish import finish
+from esm2_amp.screening.joined import JoinedParts
 from esm2_amp.screening.keep import Keep
 from esm2_amp.screening.lessons import Lessons
 from esm2_amp.screening.pair_list import PairList
@@ -42,6 +43,7 @@ class _Steps:
     def __init__(self, inputs: ScreenInputs, scorer: Scorer, prior: Prior, edge: int, folder: Path) -> None:
         self.inputs, self.scorer, self.prior, self.edge, self.folder = inputs, scorer, prior, edge, folder
         self.parts: dict[str, tuple[Parts, int]] = {}
+        self._first: Parts | None = None
 
     def score(self, name: str, work: PairList) -> NDArray[np.float32]:
         """The logits of a step's pairs, in their order."""
@@ -50,10 +52,12 @@ class _Steps:
             self.folder / name.replace(" ", "-"),
             inputs.sides.ids,
             {**inputs.settings(), "tile": self.edge},
-            lambda: edges_around(sample(work, inputs.tokens, self.scorer, PILOT_PAIRS)),
+            lambda: self._edges(work),
             inputs.config.screen.commit_seconds,
         )
         self.parts[name] = (parts, len(work))
+        log.info("Scoring %s: %s pairs.", name, f"{work.pairs:,}")
+        self._first = self._first or parts
         left = work.pairs - sum(work.size(number) for number in parts.done())
         with progress(f"scoring, {name}", "pairs") as (begin, advance):
             begin(left)
@@ -63,6 +67,12 @@ class _Steps:
             )  # fmt: skip
         kept = [pairs.logit for pairs in parts.kept()]
         return np.concatenate(kept) if kept else np.empty(0, np.float32)
+
+    def _edges(self, work: PairList) -> tuple[float, float]:
+        """Where histograms begin and end: for all steps as for the first, so that they add up."""
+        if self._first is not None:
+            return self._first.edges
+        return edges_around(sample(work, self.inputs.tokens, self.scorer, PILOT_PAIRS))
 
 
 def retrieve(inputs: ScreenInputs, scorer: Scorer, crew: Crew, folder: Path) -> ScoredScreen | None:
@@ -77,17 +87,12 @@ def retrieve(inputs: ScreenInputs, scorer: Scorer, crew: Crew, folder: Path) -> 
     plan = make_plan(inputs, scorer, budget.pairs, 1)
     show_plan(plan, [("of these at random", f"{budget.sampled:,}"), ("rounds of proposals", str(budget.rounds))])
     steps = _Steps(inputs, scorer, prior, plan.tile, folder / WORK)
-    with progress("student", "steps") as (_, advance):
-        retrieval = _retrieval(inputs, budget, plan.tile, folder / WORK)
-        found = retrieval.run(steps.score, _SHARES, advance)
+    retrieval = _retrieval(inputs, scorer, budget, plan.tile, folder / WORK)
+    found = retrieval.run(steps.score, _SHARES, lambda _: None)  # seconds to minutes; scoring has bars of its own
     background = steps.parts[SAMPLE][0].background()
-    summary = finish(
-        list(steps.parts.values()),
-        background,
-        Keep(options.threshold, options.top),
-        prior.at_prevalence,
-        folder / PAIRS,
-    )
+    joined = JoinedParts(list(steps.parts.values()), options.threshold)
+    keep = Keep(options.threshold, options.top)
+    summary = finish(joined, len(joined), keep, prior.at_prevalence, background, folder / PAIRS)
     notes = [recall_sentence(recall) for recall in found.recall]
     for note in notes:
         log.info("%s", note)
@@ -105,11 +110,11 @@ def _budget(inputs: ScreenInputs) -> Budget:
     return Budget(pairs, max(1, round(options.sample * pairs)), options.judges, options.rounds)
 
 
-def _retrieval(inputs: ScreenInputs, budget: Budget, edge: int, folder: Path) -> Retrieval:
+def _retrieval(inputs: ScreenInputs, scorer: Scorer, budget: Budget, edge: int, folder: Path) -> Retrieval:
     options, seed, n = inputs.config.retrieve, inputs.config.seed, len(inputs.proteins)
     folder.mkdir(parents=True, exist_ok=True)
-    read = partial(student_inputs, inputs.tokens, inputs.model.network, n)
-    components = read(options.components, seed, folder / "components.safetensors")
+    log.info("Reading the proteins for the student.")
+    components = student_inputs(inputs.tokens, scorer, n, options.components, seed, folder / "components.safetensors")
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2e9
     wanted = Search(0, options.each, edge, folder, memory, None, torch.get_num_threads(), seed)
     size = StudentSize(options.components, options.hidden, options.rank)
@@ -118,4 +123,9 @@ def _retrieval(inputs: ScreenInputs, budget: Budget, edge: int, folder: Path) ->
 
 def recall_sentence(recall: Recall) -> str:
     """How many of the best pairs were found, by the random pairs that the student did not learn from."""
-    return str(recall)
+    if recall.recall is None:
+        return f"How many of the best {recall.share:.1%} of all pairs were found cannot be told: too few random pairs."
+    return (
+        f"Of the best {recall.share:.1%} of all pairs, {recall.recall:.0%} were found ({recall.low:.0%} to "
+        f"{recall.high:.0%}, by {counted(recall.judged, 'random pair')} among them that the student had not seen)."
+    )

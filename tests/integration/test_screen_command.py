@@ -151,7 +151,8 @@ def test_retrieval_scores_fewer_pairs_with_the_same_probabilities(world, trained
     assert outcome.code == 0, outcome.err
     found = pd.read_parquet(warm / "out/pairs.parquet")
     pairs = list(zip(found["protein_a"], found["protein_b"], strict=True))
-    assert len({frozenset(pair) for pair in pairs}) == len(pairs) == round(0.3 * 780)
+    assert len({frozenset(pair) for pair in pairs}) == len(pairs)
+    assert 0.95 * 234 <= len(pairs) <= 234  # random pairs that are proposed too are scored once
     given = predicted(world, cli, warm, trained / "model", pairs)
     np.testing.assert_allclose(found["probability"], given, atol=1e-5)
     assert "best" in outcome.err  # the recall is told
