@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim.lr_scheduler import OneCycleLR
 
-from esm2_amp.screening.student import Student, Towers
+from esm2_amp.errors import InputError
+from esm2_amp.screening.student import Student
 from esm2_amp.screening.work import Rows
 
 _BATCH = 4096
 """Pairs of a step: of few thousand proteins, each of which goes through the towers once."""
 _WARM_UP = 0.1
+"""Part of the steps in which the rate rises; then it falls to nothing."""
+_FEWEST = 20
 _WEIGHT_DECAY = 0.01
 
 
@@ -34,6 +37,10 @@ class Lessons:
     rate: float
     seed: int
 
+    def __post_init__(self) -> None:
+        if self.steps < _FEWEST:
+            raise InputError(f"the student learns in {self.steps} steps", remedy=f"Give {_FEWEST} or more.")
+
 
 def teach(
     student: Student,
@@ -43,7 +50,9 @@ def teach(
     lessons: Lessons,
     advance: Callable[[int], None],
 ) -> None:
-    """Fit a student to logits: the mean squared error, the same whatever the order or the process.
+    """Fit a student to logits by their mean squared error; the same lessons make the same student.
+
+    Weighing the best pairs more, or ranking, finds no more of them.
 
     Args:
         student: new, or taught before.
@@ -68,7 +77,7 @@ def teach(
         batch, left = left[:_BATCH], left[_BATCH:]
         proteins, places = torch.unique(torch.cat((a[batch], b[batch])), return_inverse=True)
         towers, (i, j) = student.towers(inputs[proteins]), places.view(2, -1)
-        score = student.score(_of(towers, i), _of(towers, j))
+        score = student.score(towers, i, j)
         loss = (score - wanted[batch]).square().mean()
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
@@ -76,8 +85,3 @@ def teach(
         schedule.step()
         advance(1)
     student.eval()
-
-
-def _of(towers: Towers, places: Tensor) -> Towers:
-    """The towers of some proteins; the gradient of index_select is several times faster than that of an index."""
-    return towers[0].index_select(0, places), towers[1].index_select(0, places), towers[2].index_select(0, places)

@@ -74,15 +74,14 @@ class Student(nn.Module):
         root = self.rank**-0.25  # a product of R terms as large as one term
         return values[:, : self.rank] * root, values[:, self.rank : -1] * root, values[:, -1]
 
-    def score(self, a: Towers, b: Towers) -> Tensor:
-        """Scores (m,) of pairs given by their towers, in units of the teacher's standard deviation around its mean."""
-        return a[2] + b[2] + (a[0] * b[1]).sum(-1) + (a[1] * b[0]).sum(-1)
+    def score(self, towers: Towers, i: Tensor, j: Tensor) -> Tensor:
+        """Scores (m,) of pairs (i, j), in units of the teacher's standard deviation around its mean."""
+        f, g, own = towers
+        return own[i] + own[j] + (f[i] * g[j]).sum(-1) + (g[i] * f[j]).sum(-1)
 
     def logits(self, inputs: Tensor, i: Tensor, j: Tensor) -> Tensor:
         """What the teacher's logits (m,) should be for the pairs (i, j) of proteins with the components (n, K)."""
-        towers = self.towers(inputs)
-        a, b = (tuple(part[rows] for part in towers) for rows in (i, j))
-        return self.score((a[0], a[1], a[2]), (b[0], b[1], b[2])) * self.scale + self.centre
+        return self.score(self.towers(inputs), i, j) * self.scale + self.centre
 
     def vectors(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors q and h of proteins, (n, 2 R + 2) each: ``q(a) . h(b)`` is the score of (a, b)."""

@@ -133,8 +133,7 @@ def test_one_inner_product_is_both_towers() -> None:
     q, h = (torch.from_numpy(side) for side in vectors_of(student, inputs))
     i, j = torch.arange(0, 100), torch.arange(100, 200)
     with torch.inference_mode():
-        towers, other = student.towers(inputs[i]), student.towers(inputs[j])
-        assert torch.allclose(student.score(towers, other), (q[i] * h[j]).sum(-1), atol=1e-5)
+        assert torch.allclose(student.score(student.towers(inputs), i, j), (q[i] * h[j]).sum(-1), atol=1e-5)
         assert torch.allclose((q[i] * h[j]).sum(-1), (q[j] * h[i]).sum(-1), atol=1e-5)
     assert np.ptp(np.linalg.norm(h.numpy(), axis=1)) < 1e-4  # equally long: the best product is the smallest angle
 
@@ -225,5 +224,7 @@ def test_budgets_that_leave_nothing_are_refused() -> None:
         Budget(100, 100, 0.2, 1)
     with pytest.raises(InputError, match="0 rounds"):
         Budget(100, 50, 0.2, 0)
+    with pytest.raises(InputError, match="19 steps"):
+        Lessons(19, 0.01, 0)
     with pytest.raises(InputError, match="held out"):
         held_out(3, 0.1, 0)
