@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from esm2_amp.screening.background import BINS
 from esm2_amp.screening.scorer import Prepared, Scorer, of_block
-from esm2_amp.screening.scorer_cost import flops_per_pair
+from esm2_amp.screening.scorer_cost import PrecisionError, flops_per_pair, precision_error
+from esm2_amp.screening.scorers import scorer_for
 from esm2_amp.tasks.console import show_table
 from esm2_amp.tasks.screen_input import ScreenInputs
 
@@ -29,6 +30,8 @@ _CACHE_BYTES = 256 << 20
 _TILE_OPERATIONS = 1e12
 """Floating-point operations of a tile, about: some seconds of a processor's core, so that little is ever lost."""
 _TILES = (8, 512)
+_TRIED = 64
+"""Proteins of each side that the error of bf16 is measured on."""
 PILOT_PAIRS = 4096
 """Pairs that are scored beforehand to lay out the histograms."""
 _MB, _GB = 10**6, 10**9
@@ -48,6 +51,7 @@ class Plan:
         processes: that share the work.
         disk_bytes: of the parts and the result, at most.
         memory_bytes: of each process.
+        error: of the logits against float32, on a sample; None for float32.
     """
 
     tile: int
@@ -59,6 +63,7 @@ class Plan:
     processes: int
     disk_bytes: float
     memory_bytes: float
+    error: PrecisionError | None
 
     @property
     def seconds(self) -> float:
@@ -69,7 +74,7 @@ class Plan:
         """For people."""
         shared = "" if self.processes == 1 else f" with {self.processes} processes"
         scored = f"{self.scored:,}" + ("" if self.scored == self.pairs else f" ({self.scored / self.pairs:.2%})")
-        return [
+        rows = [
             ("proteins", f"{self.proteins:,}"),
             ("pairs", f"{self.pairs:,}"),
             ("pairs the model scores", scored),
@@ -79,6 +84,11 @@ class Plan:
             ("disk", f"at most {_size(self.disk_bytes)}"),
             ("memory", f"about {_size(self.memory_bytes)} a process"),
         ]
+        if self.error is not None:
+            largest, mean, spread = self.error
+            told = f"{mean:.2g} on average, {largest:.2g} at most; the logits' deviation is {spread:.2g}"
+            rows.append(("error of bf16, of a sample", told))
+        return rows
 
 
 def make_plan(inputs: ScreenInputs, scorer: Scorer, scored: int, processes: int) -> Plan:
@@ -93,7 +103,8 @@ def make_plan(inputs: ScreenInputs, scorer: Scorer, scored: int, processes: int)
     options = inputs.config.screen
     (_, first, second), n = inputs.sides, len(inputs.proteins)
     a, b = inputs.tokens(_spread(0, first)), inputs.tokens(_spread(second, n))
-    operations = flops_per_pair(scorer, a[:8], b[:8])
+    network, device = inputs.model.network, scorer.device
+    operations = flops_per_pair(scorer_for(network, device, options.precision, compiled=False), a[:8], b[:8])
     tile = options.tile or tile_for(operations)
     with torch.inference_mode():
         speed = _speed(scorer, scorer.prepare(a), scorer.prepare(b))
@@ -108,6 +119,7 @@ def make_plan(inputs: ScreenInputs, scorer: Scorer, scored: int, processes: int)
         pairs_per_second=speed,
         processes=processes,
         disk_bytes=kept * (_PART_BYTES + _RESULT_BYTES) + tables,
+        error=_error(inputs, scorer, a[:_TRIED], b[:_TRIED]),
         memory_bytes=_used() + tables + _TILE_BYTES * tile**2 + min(_CACHE_BYTES, n * _prepared(scorer, a)),
     )
 
@@ -131,6 +143,13 @@ def duration(seconds: float) -> str:
 def tile_for(operations: float) -> int:
     """Proteins along a tile, from the operations of a pair: the same for a model whatever the machine."""
     return int(min(max(math.sqrt(_TILE_OPERATIONS / operations), _TILES[0]), _TILES[1]))
+
+
+def _error(inputs: ScreenInputs, scorer: Scorer, a: torch.Tensor, b: torch.Tensor) -> PrecisionError | None:
+    if inputs.config.screen.precision == "float32":
+        return None
+    exact = scorer_for(inputs.model.network, scorer.device, "float32", compiled=False)
+    return precision_error(scorer, exact, a, b)
 
 
 def _spread(start: int, stop: int) -> NDArray[np.int64]:
