@@ -105,14 +105,15 @@ def main(scratch: Path, network: str, contender: str, seconds: float, threads: i
         batches = by_scorer(scratch, network, precision, bool(compiled))
     _, logits = next(batches)
     np.save(scratch / f"{network}-{contender}.npy", logits)
-    before, pairs, began = memory()["VmRSS"], 0, time.monotonic()
+    before, pairs, began, worked = memory()["VmRSS"], 0, time.monotonic(), time.process_time()
     for count, _ in batches:
         pairs += count
         if time.monotonic() - began > seconds:
             break
-    took = time.monotonic() - began
+    took, worked = time.monotonic() - began, time.process_time() - worked
     result = {
-        "pairs_per_second": round(pairs / took, 1), "mb_ready": round(before), "mb_peak": round(memory()["VmHWM"]),
+        "pairs_per_second": round(pairs / took, 1), "pairs_per_cpu_second": round(pairs / worked, 1),
+        "mb_ready": round(before), "mb_peak": round(memory()["VmHWM"]),
     }  # fmt: skip
     if contender == "float32":
         result["megaflops_per_pair"] = round(operations(scratch, network) / 1e6, 3)

@@ -63,8 +63,8 @@ class AMPSScorer(Scorer):
         self.layers = [_Layer(layer, dtype) for layer in layers]
         self.last = Dense.of(layers[-1].contract, torch.float32)
         self.head = head(network.head)
-        floats = 2 * len(network.layout) * max(3 * network.width, self.layers[0].expand.weight.shape[0])
-        self.chunk = pairs_at_once(device, floats)
+        rows = 2 * len(network.layout)
+        self.chunk = pairs_at_once(device, rows, rows * max(3 * network.width, len(self.layers[0].expand.weight)))
 
     def prepare(self, tokens: Tensor) -> Prepared:
         """Standardised tokens (n, T, D), and the first layer's queries, keys and values (n, T, 3D)."""

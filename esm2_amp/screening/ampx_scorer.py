@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -30,7 +31,7 @@ class AMPXScorer(Scorer):
             self.alone.append(Dense(total - difference, first.bias / 2, torch.float32))
             self.joint.append(Dense(torch.cat((product, 2 * difference), dim=1), None, dtype))
             self.last.append(Dense.of(second, torch.float32))
-        self.chunk = pairs_at_once(device, 2 * self.joint[0].weight.shape[1])
+        self.chunk = pairs_at_once(device, 1, 2 * self.joint[0].weight.shape[1])
 
     def prepare(self, tokens: Tensor) -> Prepared:
         """Towers (n, views, hidden1), and each protein's part of the pair's first layer (n, views, hidden2)."""
@@ -49,5 +50,9 @@ class AMPXScorer(Scorer):
         return torch.stack(views).mean(dim=0)
 
     def _view(self, i: int, u: Tensor, w: Tensor, part_a: Tensor, part_b: Tensor) -> Tensor:
-        hidden = self.joint[i](torch.cat((u * w, torch.maximum(u, w)), dim=-1)).float()
+        width = u.shape[-1]
+        both = u.new_empty(*np.broadcast_shapes(u.shape[:-1], w.shape[:-1]), 2 * width)
+        torch.mul(u, w, out=both[..., :width])
+        torch.maximum(u, w, out=both[..., width:])
+        hidden = self.joint[i](both).float()
         return self.last[i](functional.gelu(hidden.add_(part_a).add_(part_b))).squeeze(-1)

@@ -38,7 +38,7 @@ class DPMScorer(Scorer):
         bias = _centred(first.bias) * sign
         self.first = Dense(torch.cat((left, right)), torch.cat((torch.zeros_like(bias), bias)), torch.float32)
         self.tail = [(norm, Dense.of(linear, torch.float32)) for norm, linear in zip(norms, others, strict=True)]
-        self.chunk = pairs_at_once(device, 2 * len(size))
+        self.chunk = pairs_at_once(device, 2, 2 * len(size))
 
     def prepare(self, tokens: Tensor) -> Prepared:
         """The parts u and w of the first layer, (n, hidden1) each."""

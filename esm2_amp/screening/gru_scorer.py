@@ -38,7 +38,7 @@ class GRUScorer(Scorer):
             for kind in ("ih", "hh")
         )
         self.head = head(network.head)
-        self.chunk = pairs_at_once(device, 6 * network.width)
+        self.chunk = pairs_at_once(device, 1, 6 * network.width)
 
     def prepare(self, tokens: Tensor) -> Prepared:
         """First input products (n, T, 3D); last states (n, layers, D) and products (n, layers, 3D); sum (n, D)."""

@@ -43,18 +43,20 @@ class Scorer:
             return self.network.logit(x, y).float().view(lead)
 
 
-def pairs_at_once(device: torch.device, floats: int) -> int:
+def pairs_at_once(device: torch.device, rows: int, floats: int) -> int:
     """How many pairs are best computed at once.
 
-    On a CPU as many as keep the largest intermediate in the cache, and below the size from which the C library gives
-    memory back and takes it anew each time, which costs more than the products; at least 32, so that each weight read
-    is used often. On another device as many as fill it.
+    On a CPU at least so many that the matrix products have 1,024 rows, with which a weight read from memory is used
+    often enough, and beyond that as many as keep intermediates in the second-level cache. Far larger ones are slower by
+    more than a cache explains: the C library gives their memory back and takes it anew each time. On another device
+    as many as fill it.
 
     Args:
         device: where they are computed.
+        rows: of a matrix product, that a pair is.
         floats: numbers a pair of the largest intermediate.
     """
-    return max(32, (2**19 if device.type == "cpu" else 2**26) // floats)
+    return max(1024 // rows, 2**19 // floats) if device.type == "cpu" else max(1, 2**26 // floats)
 
 
 def of_block(scorer: Scorer, a: Prepared, b: Prepared) -> Tensor:
