@@ -181,7 +181,9 @@ def test_a_mistake_is_one_message_and_leaves_nothing(options, message, world, sc
     write_fasta(warm / "one.fasta", proteins[:1])
     (warm / "other.fasta").write_text(f">{proteins[0].id}\nMKVLAW\n")
     outcome = screen(*options)
-    assert outcome.code == 2 and message in outcome.err and outcome.err.count("error:") == 1, outcome.err
+    assert outcome.code == 2, outcome.err
+    assert message in outcome.err
+    assert outcome.err.count("error:") == 1
     assert not (warm / "out").exists()
 
 
@@ -246,7 +248,9 @@ def test_a_full_disk_is_one_message_and_what_is_done_can_be_read(world, trained,
     try:
         options = ("screen.tile=2", "screen.commit_seconds=0", "output=small/out")
         outcome = screen(*options)
-        assert outcome.code == 2 and "space" in outcome.err and outcome.err.count("error:") == 1, outcome.err
+        assert outcome.code == 2, outcome.err
+        assert "space" in outcome.err
+        assert outcome.err.count("error:") == 1
         tables = [pd.read_parquet(file) for file in (small / "out/work").glob("*/part-*/pairs.parquet")]
         found = pd.concat(tables)
         assert 0 < len(found) < 780
