@@ -34,6 +34,7 @@ from esm2_amp.screening.pair_list import PairList, eligible_pairs, keys_of
 from esm2_amp.screening.retrieve import Search
 from esm2_amp.screening.rounds import Budget, Retrieval, Retrieved
 from esm2_amp.screening.scorer import Scorer, of_block
+from esm2_amp.screening.scorers import scorer_for
 from esm2_amp.screening.student import StudentSize
 from esm2_amp.screening.student_inputs import student_inputs
 
@@ -93,7 +94,7 @@ def case_of(name: str, place: str, given: argparse.Namespace) -> Case:
     """Score all pairs, or read what an earlier run has scored."""
     folder, _, proteins = place.partition("@")
     network = load_network(Path(folder), load_card(Path(folder)))
-    scorer, store = Scorer(network, torch.device("cpu")), FeatureStore(given.store)
+    scorer, store = scorer_for(network, torch.device("cpu"), "float32", compiled=False), FeatureStore(given.store)
     rows = store.find(keys_of_sequences(given.data))
     if (rows < 0).any():
         raise SystemExit(f"{given.store} lacks {(rows < 0).sum()} proteins of {given.data}")

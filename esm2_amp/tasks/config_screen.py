@@ -34,6 +34,7 @@ class RetrieveOptions:
     """How the student proposes pairs; see ``conf/screen.yaml``."""
 
     share: float
+    per_protein: int | None
     sample: float
     judges: float
     rounds: int
@@ -81,6 +82,7 @@ class ScreenConfig:
             screen__tile=(self.screen.tile, 1),
             screen__commit_seconds=(self.screen.commit_seconds, 0),
             **{f"retrieve__{name}": (getattr(self.retrieve, name), 1) for name in _COUNTS},
+            retrieve__per_protein=(self.retrieve.per_protein, 1),
             retrieve__each=(self.retrieve.each, 0),
             network__edges=(self.network.edges, 0),
             network__explain=(self.network.explain, 0),

@@ -106,7 +106,10 @@ def retrieve(inputs: ScreenInputs, scorer: Scorer, crew: Crew, folder: Path) -> 
 
 def _budget(inputs: ScreenInputs) -> Budget:
     options = inputs.config.retrieve
-    pairs = max(2, round(options.share * inputs.pairs))
+    wanted = options.share * inputs.pairs
+    if options.per_protein is not None:
+        wanted = min(options.per_protein * len(inputs.proteins), inputs.pairs)
+    pairs = max(2, round(wanted))
     return Budget(pairs, max(1, round(options.sample * pairs)), options.judges, options.rounds)
 
 
