@@ -45,7 +45,9 @@ class ScreenInputs:
         a = b = list(given)
         if config.fasta_b is not None:
             self.files["fasta_b"] = resolve(config.fasta_b)
-            b = list(read_fasta(self.files["fasta_b"]))
+            others = read_fasta(self.files["fasta_b"])
+            _say_repeats(others, self.files["fasta_b"])
+            b = list(others)
             _check_shared(given, b, self.files)
         elif config.query is not None:
             a = _queried(given, split_ids(config.query), self.files["fasta"])
