@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from esm2_amp.features.linear import has_onednn
+
 
 class Dense:
     """x W^T + b, with a ReLU or a sum behind it in the same pass.
@@ -26,7 +28,7 @@ class Dense:
         self.weight = weight.detach().to(dtype).contiguous()
         self.bias = None if bias is None else bias.detach().to(dtype)
         self.relu = relu
-        self.onednn = weight.device.type == "cpu" and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        self.onednn = has_onednn(weight.device, dtype)
 
     @classmethod
     def of(cls, linear: nn.Linear, dtype: torch.dtype, *, relu: bool = False) -> Dense:
