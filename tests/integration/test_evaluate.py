@@ -182,6 +182,7 @@ def test_several_seeds_are_compared_with_another_model(cli: Run, tmp_path: Path)
     assert f"less that of the others: {difference['difference']:+.3f}" in outcome.out
 
 
+@pytest.mark.slow
 def test_a_sweep_over_models_and_seeds_ends_in_one_comparison(world: Any, warm: Path, cli: Run) -> None:
     sweep = world.training("-m", "model=dpm,gru", "seed=0,1", "epochs=1", "report.resamples=0")
     assert cli(sweep, warm).code == 0
@@ -372,6 +373,7 @@ def test_of_a_repeated_pair_one_row_is_measured_and_none_of_one_with_both_labels
     )
 
 
+@pytest.mark.slow
 def test_a_control_says_so_everywhere(world: Any, warm: Path, cli: Run) -> None:
     for control in ("labels", "rewire"):
         outcome = cli(world.training("model=dpm", "epochs=1", f"control={control}", "partner_shuffle=true"), warm)

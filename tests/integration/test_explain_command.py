@@ -124,6 +124,7 @@ def test_a_row_without_a_sequence_keeps_its_place_with_the_reason(world, explain
     assert odd not in (tmp_path / "out/report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_killed_command_goes_on_and_ends_as_if_it_had_not_been(world, amps, explained, tmp_path):
     options = ("method=[occlusion,ig]", "batch_size=4", "ig.max_steps=64", "pages=1")
     assert explained(*options).code == 0

@@ -185,6 +185,7 @@ def test_help_tells_of_every_action(action: str, cli: Any, tmp_path: Path) -> No
     assert f"esm2-amp store {action} " in said
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_with_one_message_and_the_merge_goes_on_later(
     extract: Any, proteins: ProteinSet, trained: Path, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ import pytest
 from safetensors.torch import load_file
 
 ROOT = Path(__file__).parents[2]
+SLOW = ("amp_cse", "gru")
 RUN_FILES = {
     "config.yaml", "metrics.json", "metrics.csv", "history.csv", "train.log",
     "predictions/val.tsv", "predictions/test.tsv",
@@ -54,7 +55,7 @@ def files_below(folder: Path) -> set[str]:
 # --- the run folder
 
 
-@pytest.mark.parametrize("model", ["dpm", "amps", "amp_cse", "gru"])
+@pytest.mark.parametrize("model", ["dpm", "amps", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def test_training_fills_the_run_folder(model: str, world: Any, warm: Path, cli: Run) -> None:
     outcome = done(cli(world.training(f"model={model}", "epochs=1", "run_dir=a/run"), warm))
     run = warm / "a" / "run"
@@ -123,6 +124,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(
         assert tensor.equal(load_file(trained / "model" / "model.safetensors")[name]), name
 
 
+@pytest.mark.slow
 def test_a_sweep_makes_one_run_folder_for_each_choice(world: Any, warm: Path, cli: Run) -> None:
     done(cli(world.training("-m", "model=dpm,gru", "epochs=1"), warm))
     runs = sorted((warm / "runs").glob("*/*"))
@@ -131,6 +133,7 @@ def test_a_sweep_makes_one_run_folder_for_each_choice(world: Any, warm: Path, cl
     assert {path.name for path in warm.iterdir()} == {"runs", "features"}  # and nothing of Hydra's own
 
 
+@pytest.mark.slow
 def test_two_runs_in_one_second_do_not_meet(world: Any, warm: Path, cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("esm2_amp.tasks.run_folder.time.strftime", lambda form: "now")
     for _ in range(2):
@@ -207,6 +210,7 @@ def calibrated(card: Any, rows_of_the_network: list[dict[str, str]]) -> list[flo
     return [1 / (1 + math.exp(-intercept) * ((1 - p) / p) ** slope) for p in own]
 
 
+@pytest.mark.slow
 def test_calibration_changes_probabilities_and_not_their_order(learnable: Any, warm: Path, cli: Run) -> None:
     def run(method: str) -> tuple[Any, Any, dict[str, Any]]:
         assert ("calibrated" in done(cli(learnable(method), warm)).out) == (method != "none")

@@ -25,6 +25,9 @@ from esm2_amp.layout import SEGMENTS, TokenLayout
 T = len(SEGMENTS)
 
 
+QUICK = replace(SETTINGS, autoencoder=replace(SETTINGS.autoencoder, epochs=1), dnn=replace(SETTINGS.dnn, epochs=1))
+
+
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     return plant(tmp_path_factory.mktemp("planted") / "store")
@@ -157,7 +160,7 @@ def test_an_unknown_method_is_refused(fitted: Surrogate, planted: Planted) -> No
 
 
 def test_more_pairs_than_asked_for_are_drawn(planted: Planted, tmp_path: Path) -> None:
-    few = replace(SETTINGS, max_pairs=80, folds_by="pairs")
+    few = replace(QUICK, max_pairs=80, folds_by="pairs")
     fitted = fit_surrogate(planted.store, SEGMENTS, *planted.train, few, cache=tmp_path, jobs=1, advance=lambda _: None)
     assert len(fitted.pairs) == 80
     assert fitted.seen(planted.store, planted.train.a, planted.train.b).mean() < 0.5
@@ -266,6 +269,6 @@ def test_a_malformed_search_space_is_refused(space: dict[str, Any], message: str
 
 
 def test_a_value_that_scikit_learn_refuses_is_the_users(planted: Planted, tmp_path: Path) -> None:
-    wrong = replace(SETTINGS, forest=replace(SETTINGS.forest, space={"max_features": "most"}))
+    wrong = replace(QUICK, forest=replace(SETTINGS.forest, space={"max_features": "most"}))
     with pytest.raises(InputError, match="a forest cannot be grown"):
         fit_surrogate(planted.store, SEGMENTS, *planted.train, wrong, cache=tmp_path, jobs=1, advance=lambda _: None)
