@@ -207,20 +207,15 @@ def command_line(world, trained, *options: str) -> list[str]:
 def test_a_screen_killed_again_and_again_ends_as_if_it_had_not(world, trained, screen, warm):
     options = ("screen.tile=2", "screen.commit_seconds=0", "network.edges=30")
     assert screen(*options, "output=whole").code == 0
-    command, chance, kills = command_line(world, trained, *options, "output=out"), random.Random(5), 0
-    while kills < 20:
+    command, chance = command_line(world, trained, *options, "output=out"), random.Random(5)
+    for _ in range(20):
         process = subprocess.Popen(command, cwd=warm, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        began, goal = time.monotonic(), len(list((warm / "out/work").glob("*/part-*"))) + chance.randint(1, 8)
-        while process.poll() is None and time.monotonic() - began < 60:
-            if len(list((warm / "out/work").glob("*/part-*"))) >= goal:
-                process.send_signal(signal.SIGKILL)
+        goal = len(list(warm.glob("out/work/*/part-*"))) + chance.randint(1, 8)
+        while process.poll() is None and len(list(warm.glob("out/work/*/part-*"))) < goal:
             time.sleep(0.01)
-        if process.wait() == 0:
-            break
-        kills += 1
-    if kills == 20:
-        subprocess.run(command, cwd=warm, check=True, capture_output=True)
-    assert kills >= 10
+        process.kill()
+        assert process.wait() == -signal.SIGKILL  # and not done before
+    subprocess.run(command, cwd=warm, check=True, capture_output=True)
     for name in ("pairs.parquet", "proteins.tsv", "precision.tsv", "network/edges.tsv", "network/network.cx2"):
         assert (warm / "out" / name).read_bytes() == (warm / "whole" / name).read_bytes(), name
 
