@@ -31,13 +31,13 @@ def lead_sentence(done: ScoredScreen, worths: Sequence[Worth]) -> str:
         f"{done.scored:,} of {done.inputs.pairs:,} pairs of {counted(len(done.inputs.proteins), 'protein')} "
         f"scored, {done.summary.pairs:,} kept."
     )
-    best = max(worths, key=lambda row: row.precision.low, default=None)
+    best = max(worths, key=lambda row: min(row.precision.low, row.by_count), default=None)
     if best is None:
         return said
     return said + (
-        f" If one pair in {1 + done.prior.ratio:,.0f} interacts, about {best.precision.value:.0%} "
-        f"({best.precision.low:.0%} to {best.precision.high:.0%}) of the {best.pairs:,.0f} pairs with a probability of "
-        f"{best.probability:.3f} or more do."
+        f" If one pair in {1 + done.prior.ratio:,.0f} interacts, of the {best.pairs:,.0f} pairs with a probability of "
+        f"{best.probability:.3f} or more about {best.precision.value:.1%} do ({best.precision.low:.1%} to "
+        f"{best.precision.high:.1%}) by the validation pairs, {best.by_count:.1%} by the count of pairs here."
     )
 
 
