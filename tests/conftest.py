@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import yaml
+from headless_browser import Browser, browser, find_browser
 from hypothesis import settings
 
 from esm2_amp.layout import STORED_TOKENS, TokenLayout
@@ -154,6 +155,16 @@ def make_card(encoder: Esm2Encoder, encoder_folder: Path) -> Callable[[str, Pair
         )
 
     return make
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser without a window."""
+    program = find_browser()
+    if program is None:
+        pytest.skip("Chromium is not installed")
+    with browser(tmp_path_factory.mktemp("profile"), program) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from explained_examples import HOSTILE, explained_pair, explained_set, hostile
-from headless_browser import DESKTOP, PHONE, Browser, browser, find_browser
+from headless_browser import DESKTOP, PHONE, Browser
 
 from esm2_amp.explain.page import render_set
 from esm2_amp.explain.page_pair import render_pair
@@ -21,15 +20,6 @@ SHOWN = "[...document.querySelectorAll('.map')].filter(m => m.getBoundingClientR
 MAP_SAID = "document.querySelector('.maps .said').textContent"
 TRACK_SAID = "document.querySelector('.cells .said').textContent"
 FOCUSED = "(document.activeElement.querySelector('title') || document.activeElement).textContent"
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    program = find_browser()
-    if program is None:
-        pytest.skip("Chromium is not installed")
-    with browser(tmp_path_factory.mktemp("profile"), program) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from graph_world import HOSTILE, random_pairs, tables
-from headless_browser import DESKTOP, PHONE, Browser, browser, find_browser
+from headless_browser import DESKTOP, PHONE, Browser
 
 from esm2_amp.neighbours.markdown import shown
 from esm2_amp.screening.graph import Interactome, interactome
@@ -28,15 +27,6 @@ WORDS = ReportWords(
     ["Far from the training data."], ["A note."], [WordTable("Thresholds", ["at least", "pairs"], [["0.5", "10"]])],
     [("checkpoint", "runs/model")],
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    program = find_browser()
-    if program is None:
-        pytest.skip("Chromium is not installed")
-    with browser(tmp_path_factory.mktemp("profile"), program) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
