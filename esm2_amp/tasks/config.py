@@ -20,6 +20,7 @@ from esm2_amp.tasks.config_groups import (
     TrainerConfig,
 )
 from esm2_amp.tasks.config_neighbours import NeighboursConfig as NeighboursConfig
+from esm2_amp.tasks.config_screen import ScreenConfig as ScreenConfig
 from esm2_amp.tasks.options import several, typed
 
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from esm2_amp.errors import InputError
 from esm2_amp.screening.scorer import Scorer
 from esm2_amp.screening.scorers import scorer_for
-from esm2_amp.tasks.config_screen import ScreenConfig
+from esm2_amp.tasks.config import ScreenConfig
 from esm2_amp.tasks.console import log, say, start_logging
 from esm2_amp.tasks.embedding import IS_CHILD, check_features, limited_threads, pick_device
 from esm2_amp.tasks.options import at_least, typed

@@ -17,7 +17,7 @@ from esm2_amp.models.predictor import TrainedModel
 from esm2_amp.records import Protein
 from esm2_amp.resources import resolve
 from esm2_amp.screening.grid import Grid, Sides, order_sides
-from esm2_amp.tasks.config_screen import ScreenConfig
+from esm2_amp.tasks.config import ScreenConfig
 from esm2_amp.tasks.console import log
 from esm2_amp.tasks.embedding import model_features
 from esm2_amp.tasks.given_ids import split_ids

@@ -175,7 +175,7 @@ def test_a_network_without_attention_says_so(world, trained, cli, tmp_path):
     assert (outcome.code, "no attention" in outcome.err) == (2, True)
 
 
-@pytest.mark.parametrize("model", ["gru", "ampx"])
+@pytest.mark.parametrize("model", ["ampx", pytest.param("gru", marks=pytest.mark.slow)])
 def test_other_networks_are_explained_by_what_they_allow(world, model, cli, tmp_path):
     assert cli(world.training(f"model={model}", "run_dir=run", "epochs=1"), tmp_path).code == 0
     files = [f"pairs={world.test}", f"fasta={world.fasta}", "checkpoint=run/model", "output=out"]

@@ -26,7 +26,7 @@ def test_two_components_are_the_singular_vectors_of_unit_vectors() -> None:
 
 
 @pytest.mark.parametrize("points", [np.ones((1, 3)), np.ones((5, 3)), np.zeros((4, 2)), np.eye(2), np.ones((3, 1))])
-@pytest.mark.parametrize("method", ["pca", "umap"])
+@pytest.mark.parametrize("method", ["pca", pytest.param("umap", marks=pytest.mark.slow)])
 def test_few_or_equal_points_have_places(points: np.ndarray, method: str) -> None:
     if method == "umap":
         pytest.importorskip("umap")
