@@ -113,6 +113,7 @@ def test_the_best_validation_score_is_that_of_the_kept_model(batch_size: int, wo
     assert found["fit"]["best_aupr"] == pytest.approx(aupr, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(
     world: Any, warm: Path, cli: Run, trained: Path
 ) -> None:
@@ -345,6 +346,7 @@ def test_only_what_the_store_lacks_is_computed(world: Any, trained: Path, cli: R
     assert {file.name: file.stat().st_size for file in (tmp_path / "features").rglob("*")} == before
 
 
+@pytest.mark.slow
 def test_the_encoder_is_needed_only_for_what_is_new(world: Any, cli: Run, tmp_path: Path) -> None:
     encoder = tmp_path / "encoder"
     shutil.copytree(world.encoder, encoder)

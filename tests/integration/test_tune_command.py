@@ -90,6 +90,7 @@ def test_trials_see_neither_validation_nor_test_pairs(world: Any, warm: Path, cl
     assert values[0] == values[1] != values[2]
 
 
+@pytest.mark.slow
 def test_ranges_of_ones_own_and_folds_without_shared_proteins(world: Any, warm: Path, cli: Run) -> None:
     (warm / "mine.yaml").write_text(
         "batch_size: {type: categorical, choices: [8, 16]}\n"
@@ -145,6 +146,7 @@ def test_a_mistake_ends_with_one_message_and_no_folder(name: str, world: Any, wa
     assert not (warm / "new").exists()
 
 
+@pytest.mark.slow
 def test_another_sweep_is_refused_by_name(world: Any, warm: Path, cli: Run) -> None:
     done(cli(tuning(world, "tune.trials=1", "run_dir=sweep", "tune.final=false"), warm))
     before = (warm / "sweep" / "study.journal").read_bytes()

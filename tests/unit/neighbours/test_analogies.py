@@ -76,7 +76,7 @@ class Oracle:
         assert ranks == sorted(ranks)
 
 
-@pytest.fixture(params=[1024, 7])
+@pytest.fixture(params=[pytest.param(1024, marks=pytest.mark.slow), 7])
 def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks larger and smaller than the matrices."""
     for module in (analogy_pairs, analogy_one):

@@ -213,6 +213,7 @@ def test_compiled_scorers_give_the_same(name: str, tmp_path: Path, monkeypatch: 
         torch.testing.assert_close(of_block(scorer, a, b), expected(network, x, y), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_compiling_without_a_compiler_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))

@@ -170,7 +170,7 @@ except InputError as error:
 """
 
 
-@pytest.mark.parametrize("limit", [0, 300, 3000, 20_000])
+@pytest.mark.parametrize("limit", [3000, *(pytest.param(size, marks=pytest.mark.slow) for size in (0, 300, 20_000))])
 def test_a_file_that_may_not_grow_gives_a_message(tmp_path: Path, limit: int):
     """As on a disk with quotas, and where nothing can be mounted."""
     command = [sys.executable, "-c", LIMITED.format(folder=str(Path(__file__).parent)), str(tmp_path), str(limit)]
