@@ -49,8 +49,8 @@ def scorer_for(network: PairNetwork, device: torch.device, precision: str, compi
         network: trained.
         device: where it computes.
         precision: "float32", or "bf16" for the large matrix products.
-        compiled: whether torch.compile fuses what lies between the matrix products. That takes up to a minute and
-            hardly pays on a CPU: see benchmarks/screen.py.
+        compiled: whether torch.compile fuses what lies between the matrix products. That takes up to a minute;
+            benchmarks/screen.py measures whether it pays.
 
     Raises:
         InputError: another precision, or there is no compiler on this machine.
