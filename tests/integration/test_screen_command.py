@@ -158,6 +158,20 @@ def test_retrieval_scores_fewer_pairs_with_the_same_probabilities(world, trained
     assert "best" in outcome.err  # the recall is told
 
 
+def test_a_model_from_before_the_operating_curve_is_screened_with_and_says_what_is_missing(trained, screen, warm):
+    shutil.copytree(trained / "model", warm / "old")
+    card = json.loads((warm / "old/card.json").read_text())
+    del card["metrics"]["operating"], card["metrics"]["distance"]
+    (warm / "old/card.json").write_text(json.dumps(card))
+    outcome = screen("checkpoint=old", "network.edges=10")
+    assert outcome.code == 0, outcome.err
+    assert rows_of(warm / "out/precision.tsv") == []
+    assert {row["far"] for row in rows_of(warm / "out/proteins.tsv")} == {""}
+    page = (warm / "out/report.html").read_text()
+    assert "no operating curve" in page
+    assert "how far training proteins lie apart" in page
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
