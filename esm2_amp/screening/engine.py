@@ -19,7 +19,8 @@ from esm2_amp.screening.work import Rows, Unit, Work
 
 Features = Callable[[Rows], Tensor]
 """Tokens (m, T, D) of the proteins with the numbers (m,)."""
-_CACHE_BYTES = 256 << 20
+CACHE_BYTES = 256 << 20
+"""Of prepared proteins that stay in memory; see :class:`Blocks`."""
 
 
 class Blocks:
@@ -40,7 +41,7 @@ class Blocks:
         if key not in self._held:
             self._held[key] = self._scorer.prepare(self._features(numbers))
         self._held.move_to_end(key)
-        while len(self._held) > 2 and self._bytes() > _CACHE_BYTES:
+        while len(self._held) > 2 and self._bytes() > CACHE_BYTES:
             self._held.popitem(last=False)
         return self._held[key]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -96,10 +95,6 @@ class Parts:
             except (pa.ArrowException, OSError, KeyError, IndexError) as error:
                 raise damaged(part, f"{PAIRS}: {error}") from error
             yield KeptPairs(numbers[0], numbers[1], *(table[name].to_numpy() for name in _COLUMNS))
-
-    def remove(self) -> None:
-        """Remove the folder with all that is in it."""
-        shutil.rmtree(self.folder)
 
     def _folders(self) -> list[Path]:
         return sorted(self.folder.glob("part-*"))

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from esm2_amp.screening.background import BINS
+from esm2_amp.screening.engine import CACHE_BYTES
 from esm2_amp.screening.scorer import Prepared, Scorer, of_block
 from esm2_amp.screening.scorer_cost import PrecisionError, flops_per_pair, precision_error
 from esm2_amp.screening.scorers import scorer_for
@@ -25,8 +26,6 @@ _PART_BYTES, _RESULT_BYTES = 14, 30
 """Of a kept pair, compressed, in the parts and in the result."""
 _TILE_BYTES = 60
 """Of a pair while its tile is worked on: its logit, its places, its bins."""
-_CACHE_BYTES = 256 << 20
-"""Of prepared proteins, see :class:`esm2_amp.screening.engine.Blocks`."""
 _TILE_OPERATIONS = 1e12
 """Floating-point operations of a tile, about: some seconds of a processor's core, so that little is ever lost."""
 _TILES = (8, 512)
@@ -120,7 +119,7 @@ def make_plan(inputs: ScreenInputs, scorer: Scorer, scored: int, processes: int)
         processes=processes,
         disk_bytes=kept * (_PART_BYTES + _RESULT_BYTES) + tables,
         error=_error(inputs, scorer, a[:_TRIED], b[:_TRIED]),
-        memory_bytes=_used() + tables + _TILE_BYTES * tile**2 + min(_CACHE_BYTES, n * _prepared(scorer, a)),
+        memory_bytes=_used() + tables + _TILE_BYTES * tile**2 + min(CACHE_BYTES, n * _prepared(scorer, a)),
     )
 
 

@@ -178,7 +178,7 @@ def test_what_is_prepared_is_used_again():
 
 
 def test_blocks_that_do_not_fit_are_let_go(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("esm2_amp.screening.engine._CACHE_BYTES", 1)
+    monkeypatch.setattr("esm2_amp.screening.engine.CACHE_BYTES", 1)
     blocks = Blocks(of_rows(tokens(N)), scorer())
     for start in range(30):
         assert len(blocks(np.arange(start, start + 5))[0]) == 5

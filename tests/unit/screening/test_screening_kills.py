@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -105,7 +106,7 @@ def test_a_kill_while_the_result_is_written_leaves_nothing_behind(tmp_path: Path
     result(parts, WORK, KEEP, tmp_path / "p.parquet")
     assert {file.name for file in tmp_path.iterdir()} == {"parts", "p.parquet", ".p.parquet.swp"}
     assert (tmp_path / "p.parquet").read_bytes() == uninterrupted
-    parts.remove()
+    shutil.rmtree(parts.folder)
     assert not (tmp_path / "parts").exists()
 
 
