@@ -39,7 +39,6 @@ SETTINGS = {
     "ampx": AMPX,
     "ampx, one view of 64 components": [*AMPX, "model.network.views=1", "model.network.components=64"],
     "ampx, four views, not whitened": [*AMPX, "model.network.whitening=0"],
-    "ampx, only the negatives given": [*AMPX, "model.fresh_negatives=0"],
 }
 ENSEMBLES = {"three ampx": ["ampx"], "three ampx and three dpm": ["ampx", PUBLISHED]}
 Floats = NDArray[np.float64]

@@ -9,7 +9,6 @@ from torch.utils.data import DataLoader, Sampler, SequentialSampler
 
 from esm2_amp.data.batch import PairBatch
 from esm2_amp.data.dataset import EpochSampler, PairDataset
-from esm2_amp.data.fresh_negatives import FreshNegatives, with_pool
 
 
 def _as_gathered(batch: Any) -> Any:
@@ -39,32 +38,16 @@ class PairDataModule(pl.LightningDataModule):
         batch_size: pairs a batch.
         workers: processes that gather batches; 0: this one.
         seed: the order of the training pairs follows from it.
-        fresh_negatives: share of the negative training pairs that others replace, anew each epoch; see
-            :mod:`esm2_amp.data.fresh_negatives`.
     """
 
-    def __init__(
-        self,
-        train: PairDataset,
-        val: PairDataset,
-        batch_size: int,
-        workers: int,
-        seed: int,
-        fresh_negatives: float,
-    ) -> None:
+    def __init__(self, train: PairDataset, val: PairDataset, batch_size: int, workers: int, seed: int) -> None:
         super().__init__()
-        self.given, self.val = train, val
-        self.batch_size, self.workers, self.seed, self.share = batch_size, workers, seed, fresh_negatives
-        self.train = with_pool(train, seed) if fresh_negatives else train
-
-    def _sampler(self) -> EpochSampler:
-        if not self.share:
-            return EpochSampler(len(self.given), self.seed)
-        return FreshNegatives(self.given.label, len(self.train) - len(self.given), self.share, self.seed)
+        self.train, self.val = train, val
+        self.batch_size, self.workers, self.seed = batch_size, workers, seed
 
     def train_dataloader(self) -> DataLoader[PairBatch]:
         """Shuffled anew each epoch."""
-        loader = pair_loader(self.train, self.batch_size, self.workers, self._sampler())
+        loader = pair_loader(self.train, self.batch_size, self.workers, EpochSampler(len(self.train), self.seed))
         if self.trainer is not None and self.trainer.world_size == 1 and isinstance(loader.sampler, EpochSampler):
             # workers fetch ahead at once: in a resumed run that is before Lightning tells the sampler its epoch
             loader.sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)

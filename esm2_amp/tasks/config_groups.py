@@ -103,14 +103,11 @@ class ModelConfig:
 
     name: str
     standardise: bool
-    fresh_negatives: float
     network: dict[str, Any]
     optimizer: OptimizerConfig
 
     def check(self) -> None:
         """Refuse impossible settings."""
-        if not 0 <= self.fresh_negatives <= 1:
-            raise InputError(f"model.fresh_negatives is {self.fresh_negatives}", remedy="Give a share from 0 to 1.")
         self.optimizer.settings()
 
 

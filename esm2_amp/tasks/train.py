@@ -122,8 +122,8 @@ def train_network(
     set_threads(config.trainer.threads)
     train = pair_dataset(data.train, store, network)
     fit_inputs(network, train, standardised=config.model.standardise)
-    val, model, workers = pair_dataset(data.val, store, network), config.model, config.trainer.workers
-    module = PairDataModule(train, val, config.batch_size, workers, config.seed, model.fresh_negatives)
+    val, workers = pair_dataset(data.val, store, network), config.trainer.workers
+    module = PairDataModule(train, val, config.batch_size, workers, config.seed)
     history = HistoryFile(folder / "history.csv")
 
     def report(epoch: int, metrics: dict[str, float]) -> None:
@@ -229,7 +229,6 @@ def write_run(
             "epochs": outcome.epochs,
             "best_epoch": outcome.best_epoch,
             "standardise": config.model.standardise,
-            "fresh_negatives": config.model.fresh_negatives,
             "batch_size": config.batch_size,
             "optimizer": asdict(config.model.optimizer),
         },

@@ -129,7 +129,6 @@ def design(template: DictConfig, width: int, options: dict[str, Any]) -> Candida
         partial(kind, width, hyper),
         model.optimizer.settings(),
         model.standardise,
-        model.fresh_negatives,
         config.batch_size,
     )
 

@@ -35,7 +35,6 @@ class Candidate(NamedTuple):
     build: Callable[[], PairNetwork]
     optimisation: Optimisation
     standardise: bool
-    fresh_negatives: float
     batch_size: int
 
 
@@ -149,7 +148,7 @@ class CrossValidation:
             outcome = fit(
                 network,
                 candidate.optimisation,
-                PairDataModule(train, held, candidate.batch_size, self.workers, seed, candidate.fresh_negatives),
+                PairDataModule(train, held, candidate.batch_size, self.workers, seed),
                 Path(folder),
                 epochs=self.epochs,
                 patience=self.patience,

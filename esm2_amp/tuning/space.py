@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from esm2_amp.errors import InputError
 
-SEARCHABLE = ("model.optimizer.", "model.network.", "model.standardise", "model.fresh_negatives", "batch_size")
+SEARCHABLE = ("model.optimizer.", "model.network.", "model.standardise", "batch_size")
 """What a trial may set: what does not change the data, the features or the way trials are compared."""
 _REMEDY = "Write {type: float or int, low: .., high: .., log: true or step: ..}, {type: categorical, choices: [..]}."
 

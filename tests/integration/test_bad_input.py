@@ -296,7 +296,6 @@ VALUES: dict[str, Case] = {
             ("model.optimizer.min_lr", "nan", "min_lr nan"),
             ("model.optimizer.ema_decay", "1", "ema_decay 1"),
             ("model.optimizer.plateau_factor", "1.5", "plateau_factor 1.5"),
-            ("model.fresh_negatives", "1.5", "model.fresh_negatives 1.5"),
             ("model.network.hidden1", "0", "hidden1 0"),
             ("model.network.hidden1", "2.5", "hidden1 2.5"),
             ("model.network.hidden1", "true", "hidden1 True"),

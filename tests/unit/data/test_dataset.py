@@ -79,7 +79,7 @@ def test_a_loader_gives_every_pair_once(dataset: Callable[[TokenLayout], PairDat
 def test_training_pairs_are_shuffled_and_validation_pairs_are_not(
     dataset: Callable[[TokenLayout], PairDataset],
 ) -> None:
-    data = PairDataModule(dataset(MEAN), dataset(MEAN), batch_size=64, workers=0, seed=1, fresh_negatives=0)
+    data = PairDataModule(dataset(MEAN), dataset(MEAN), batch_size=64, workers=0, seed=1)
     (train,), (val,) = list(data.train_dataloader()), list(data.val_dataloader())
     assert train.row.tolist() == order(64, 1, 0)
     assert val.row.tolist() == list(range(64))

@@ -82,13 +82,12 @@ def train(make_network: Callable[..., PairNetwork], dataset: Callable[[TokenLayo
         flip: bool = False,
         workers: int = 0,
         ema: float | None = None,
-        fresh_negatives: float = 0,
         callbacks: Sequence[Callback] = (),
     ) -> tuple[PairNetwork, Fit]:
         network = make_network(name)
         pairs = dataset(network.layout)
         val = PairDataset(pairs.store, pairs.layout, pairs.a, pairs.b, 1 - pairs.label) if flip else pairs
-        data = PairDataModule(pairs, val, batch_size=16, workers=workers, seed=seed, fresh_negatives=fresh_negatives)
+        data = PairDataModule(pairs, val, batch_size=16, workers=workers, seed=seed)
         outcome = fit(
             network, Optimisation(lr, 0.01, 0.5, 0, 1e-8, ema), data, folder,
             epochs=epochs, patience=patience, seed=seed, trainer_options=OPTIONS, callbacks=callbacks,

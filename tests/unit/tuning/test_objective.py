@@ -51,7 +51,7 @@ class Watched:
             self.initial.append(torch.cat([p.detach().flatten().clone() for p in network.parameters()]))
             return network
 
-        self.candidate = Candidate(build, optimisation, standardise=True, fresh_negatives=0, batch_size=16)
+        self.candidate = Candidate(build, optimisation, standardise=True, batch_size=16)
 
 
 @pytest.fixture
