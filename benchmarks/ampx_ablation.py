@@ -4,9 +4,9 @@
 
 Each model is trained by ``train.py`` once a seed, all on the same features, and measured on the validation pairs. The
 table gives the mean over seeds of AUROC and AUPR, the difference of AUPR from the best published network (paired by
-seed, 95 % interval from resampling proteins and seeds), and the calibration errors that Platt scaling and isotonic
-regression leave on pairs they were not fitted on (five folds of the validation pairs: fitted on four, measured on the
-fifth). Ensembles average the logits of finished runs. A model whose run is finished is not trained again.
+seed, 95 % interval from resampling proteins and seeds), and the calibration errors that Platt scaling, beta calibration
+and isotonic regression leave on pairs they were not fitted on (five folds of the validation pairs: fitted on four,
+measured on the fifth). Ensembles average the logits of finished runs. A model whose run is finished is not trained again.
 
 Training stops, and the best epoch is chosen, on the validation pairs themselves: for every model alike.
 """
@@ -55,6 +55,7 @@ def train(model: str, seed: int, arguments: argparse.Namespace) -> pd.DataFrame:
                 *(sys.executable, "train.py", "data=files", f"data.fasta={next(data.glob('proteins.fasta*'))}"),
                 *(f"data.train={files['train']}", f"data.val={files['val']}", "features.long=full"),
                 *(f"encoder.path={Path(arguments.encoder).resolve()}", "data.homology.engine=none"),
+                "calibration=none",
                 *(f"features.folder={Path(arguments.features).resolve()}", "report.resamples=0"),
                 *(f"run_dir={run}", f"seed={seed}", *SETTINGS[model]),
                 *(["resume=true"] if (run / "config.yaml").exists() else []),
@@ -93,7 +94,7 @@ def described(name: str, scores: Floats, pairs: pd.DataFrame, published: Floats,
         "aupr_gain_interval": gain["aupr"].interval,
         **{
             f"ece_{method}": float(np.mean([left_out_ece(method, label, row) for row in scores]))
-            for method in ("platt", "isotonic")
+            for method in ("platt", "beta", "isotonic")
         },
     }
 
@@ -124,7 +125,7 @@ def main() -> None:
         print(
             f"{row['model']:<36} AUROC {row['auroc']:.4f}  AUPR {row['aupr']:.4f}  "
             f"gain {row['aupr_gain']:+.4f} ({low:+.4f} to {high:+.4f})  "
-            f"ECE platt {row['ece_platt']:.4f}, isotonic {row['ece_isotonic']:.4f}"
+            f"ECE platt {row['ece_platt']:.4f}, beta {row['ece_beta']:.4f}, isotonic {row['ece_isotonic']:.4f}"
         )
 
 

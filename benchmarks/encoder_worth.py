@@ -5,8 +5,9 @@
 
 A protein is its cls, mean and eos tokens and the standard deviation of each dimension over its ten segments (4 D
 numbers), or its shares of the twenty amino acids, standardised over the proteins of the training pairs. A perceptron
-that cannot see the order of a pair learns the training pairs for four passes; AUROC and AUPR on the validation pairs
-are those after the last pass, for each seed and on average. Nothing is chosen on the validation pairs.
+that cannot see the order of a pair learns the training pairs for five passes (one-cycle AdamW, label smoothing, its
+weights averaged as it goes); AUROC and AUPR on the validation pairs are those after the last pass, for each seed and on
+average. Nothing is chosen on the validation pairs but the network's settings, once, with an 8M ESM-2.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from machine import where_and_when
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from esm2_amp.features.encoder import identify
 from esm2_amp.features.store import FeatureStore
@@ -39,8 +41,8 @@ from esm2_amp.records import STANDARD_RESIDUES, Protein
 ROOT = Path(__file__).parent.parent
 WHOLE = TokenLayout(("cls", "mean", "eos"))
 SEEDS = (0, 1, 2)
-EPOCHS, BATCH, HIDDEN = 4, 512, 256
-RATE, WEIGHT_DECAY = 1e-3, 0.05
+EPOCHS, BATCH, HIDDEN = 5, 1024, 256
+RATE, WEIGHT_DECAY, SMOOTHING, AVERAGING = 2e-3, 0.5, 0.05, 0.999
 CLIP = 8.0  # standard deviations; rare extreme values would rule the products
 
 
@@ -49,7 +51,9 @@ class PairPerceptron(nn.Module):
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
-        self.project = nn.Sequential(nn.Dropout(0.1), nn.Linear(inputs, HIDDEN), nn.GELU(), nn.Dropout(0.3))
+        self.project = nn.Sequential(
+            nn.Dropout(0.2), nn.Linear(inputs, HIDDEN), nn.GELU(), nn.LayerNorm(HIDDEN), nn.Dropout(0.3)
+        )
         self.head = nn.Sequential(nn.Linear(3 * HIDDEN, HIDDEN), nn.GELU(), nn.Dropout(0.3), nn.Linear(HIDDEN, 1))
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
@@ -87,21 +91,29 @@ def tensors(table: PairTable) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def trained(x: Tensor, table: PairTable, seed: int) -> PairPerceptron:
-    """The network after the last pass over the training pairs; ``x`` (n, inputs) holds their proteins."""
+    """The average network after the last pass over the training pairs; ``x`` (n, inputs) holds their proteins."""
     torch.manual_seed(seed)
     network = PairPerceptron(x.shape[1])
+    average = AveragedModel(network, avg_fn=averaged)
     a, b, label = tensors(table)
+    target = label * (1 - SMOOTHING) + SMOOTHING / 2
     steps = EPOCHS * -(-len(label) // BATCH)
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps, pct_start=0.25)
     for _ in range(EPOCHS):
         for rows in torch.randperm(len(label)).split(BATCH):
             logits = network(x[a[rows]], x[b[rows]])
             optimizer.zero_grad()
-            nn.functional.binary_cross_entropy_with_logits(logits, label[rows]).backward()
+            nn.functional.binary_cross_entropy_with_logits(logits, target[rows]).backward()
             optimizer.step()
             schedule.step()
-    return network.eval()
+            average.update_parameters(network)
+    return average.module.eval()
+
+
+def averaged(average: Tensor, weights: Tensor, steps: Tensor) -> Tensor:
+    """Running average that soon forgets the first weights."""
+    return average.lerp(weights, 1 - min(AVERAGING, float((1 + steps) / (10 + steps))))
 
 
 def worth(

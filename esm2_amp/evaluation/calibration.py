@@ -1,4 +1,4 @@
-"""From a network's logit to a probability one can take at its word: none, temperature, Platt or isotonic."""
+"""From a network's logit to a probability one can take at its word: none, temperature, Platt, beta or isotonic."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
 from scipy.stats import binomtest
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
@@ -21,15 +23,25 @@ _PARAMETERS = {
     "none": (),
     "temperature": ("slope",),
     "platt": ("slope", "intercept"),
+    "beta": ("slope_low", "slope_high", "intercept"),
     "isotonic": ("logits", "probabilities"),
 }
 METHODS = tuple(_PARAMETERS)
-_NEUTRAL: dict[str, float | tuple[float, ...]] = {"slope": 1.0, "intercept": 0.0, "logits": (), "probabilities": ()}
+_NEUTRAL: dict[str, float | tuple[float, ...]] = {
+    "slope": 1.0,
+    "slope_low": 1.0,
+    "slope_high": 1.0,
+    "intercept": 0.0,
+    "logits": (),
+    "probabilities": (),
+}
+_SLOPES = ("slope", "slope_low", "slope_high")
 FEWEST_PAIRS = 20
 """On fewer pairs than these nothing is fitted."""
 MOST_KNOTS = 1000
 """An isotonic curve has no more points than these."""
 _LEAST_SPREAD = 1e-6  # of calibrated logits: with less the slope is 0 but for rounding
+_LEAST_SLOPE = 1e-3  # of beta's two, as a share of Platt's: with 0 far logits would share a probability
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,10 @@ class Calibration:
     ``none``, ``temperature`` and ``platt`` are P = 1 / (1 + exp(-(slope * logit + intercept))) with slope > 0, so that
     the order of pairs never changes. ``none`` leaves both as they are (1 and 0), ``temperature`` (Guo et al. 2017,
     arXiv 1706.04599) has a slope alone, 1 / temperature, and ``platt`` (Platt 1999) has both.
+
+    ``beta`` (Kull, Silva Filho & Flach 2017, "Beta calibration", AISTATS) has one slope for low logits and one for high
+    ones: P = 1 / (1 + exp(-(slope_low * log s - slope_high * log(1 - s) + intercept))) with s = 1 / (1 + exp(-logit)),
+    both slopes above 0. It is Platt's where they are equal, and never changes the order of pairs either.
 
     ``isotonic`` (Zadrozny & Elkan 2002, doi 10.1145/775047.775151) is a rising line through ``probabilities`` at
     ``logits``, level outside them. It never turns two pairs round, but where it is level it gives different logits one
@@ -53,13 +69,16 @@ class Calibration:
     method: str
     slope: float = 1.0
     intercept: float = 0.0
+    slope_low: float = 1.0
+    slope_high: float = 1.0
     logits: tuple[float, ...] = ()
     probabilities: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         _check_method(self.method)
-        if not 0 < self.slope <= sys.float_info.max:
-            raise ValueError(f"calibration.slope is {self.slope}, expected a finite number above 0")
+        for name in _SLOPES:
+            if not 0 < getattr(self, name) <= sys.float_info.max:
+                raise ValueError(f"calibration.{name} is {getattr(self, name)}, expected a finite number above 0")
         if not abs(self.intercept) <= sys.float_info.max:
             raise ValueError(f"calibration.intercept is {self.intercept}, expected a finite number")
         for name, neutral in _NEUTRAL.items():
@@ -73,8 +92,13 @@ class Calibration:
         logits = np.asarray(logits, dtype=np.float64)
         if self.method == "isotonic":
             return np.asarray(np.interp(logits, self.logits, self.probabilities))
+        if self.method == "beta":
+            low, high = _beta_features(logits)
+            calibrated = self.slope_low * low + self.slope_high * high + self.intercept
+        else:
+            calibrated = self.slope * logits + self.intercept
         # 1 / (1 + exp(-x)) without overflow, and exact to the last digits at both ends
-        probability: NDArray[np.float64] = np.exp(-np.logaddexp(0, -(self.slope * logits + self.intercept)))
+        probability: NDArray[np.float64] = np.exp(-np.logaddexp(0, -calibrated))
         return probability
 
     def to_dict(self) -> dict[str, str | float | list[float]]:
@@ -146,10 +170,9 @@ class Fitted(NamedTuple):
 def fit_calibration(method: str, logits: ArrayLike, label: ArrayLike) -> Fitted:
     """Fit a calibration to pairs that the network was not trained on.
 
-    For temperature and Platt minimises the cross-entropy by Newton's method, with Platt's targets
-    (n1 + 1) / (n1 + 2) for the n1 positives and 1 / (n0 + 2) for the n0 negatives in place of 1 and 0, so that the
-    slope is finite where the logits part the classes, too (Platt 1999, "Probabilistic outputs for support vector
-    machines", section 2.2).
+    For temperature, Platt and beta minimises the cross-entropy, with Platt's targets (n1 + 1) / (n1 + 2) for the n1
+    positives and 1 / (n0 + 2) for the n0 negatives in place of 1 and 0, so that the slope is finite where the logits
+    part the classes, too (Platt 1999, "Probabilistic outputs for support vector machines", section 2.2).
 
     Isotonic is scikit-learn's ``IsotonicRegression`` (least squares), kept between Platt's two targets, so that no
     probability is 0 or 1. A curve of more than :data:`MOST_KNOTS` points is drawn through that many of them, evenly
@@ -179,9 +202,11 @@ def fit_calibration(method: str, logits: ArrayLike, label: ArrayLike) -> Fitted:
         return Fitted(Calibration("none"), reason)
     if method == "isotonic":
         return _isotonic(logits, label)
-    slope, intercept = _minimise(logits, label, intercept=method == "platt")
+    slope, intercept = _minimise(logits, label, intercept=method != "temperature")
     if not slope * np.ptp(logits) > _LEAST_SPREAD:
         return Fitted(Calibration("none"), f"higher logits do not mean more positives (slope {slope:.3g})")
+    if method == "beta":
+        return Fitted(_beta(logits, label, slope, intercept), None)
     return Fitted(Calibration(method, slope, intercept), None)
 
 
@@ -226,6 +251,35 @@ def _minimise(logits: NDArray[np.float64], label: NDArray[Any], *, intercept: bo
     )
     slope = float(model.coef_[0, 0]) / scale
     return slope, float(model.intercept_[0]) - slope * centre if intercept else 0.0
+
+
+def _beta_features(logits: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Log s and -log(1 - s) of s = 1 / (1 + exp(-logit))."""
+    return -np.logaddexp(0, -logits), np.logaddexp(0, logits)
+
+
+def _beta(logits: NDArray[np.float64], label: NDArray[Any], slope: float, intercept: float) -> Calibration:
+    """The least cross-entropy with Platt's targets, from Platt's solution on; it is convex."""
+    target = np.where(label == 1, *_platts_targets(label)[::-1])
+    columns = np.stack([*_beta_features(logits), np.ones_like(logits)])
+    scale = np.abs(columns).max(axis=1)
+
+    def entropy(numbers: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        calibrated = (numbers / scale) @ columns
+        loss = np.logaddexp(0, calibrated) - target * calibrated
+        return float(loss.mean()), columns @ (expit(calibrated) - target) / scale / label.size
+
+    least = _LEAST_SLOPE * slope * scale
+    found = minimize(
+        entropy,
+        np.array([slope, slope, intercept]) * scale,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(least[0], None), (least[1], None), (None, None)],
+        options={"maxiter": 1000, "ftol": 1e-15, "gtol": 1e-9},
+    )
+    low, high, constant = (float(number) for number in found.x / scale)
+    return Calibration("beta", slope_low=low, slope_high=high, intercept=constant)
 
 
 class ReliabilityBin(NamedTuple):

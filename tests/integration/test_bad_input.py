@@ -287,7 +287,7 @@ VALUES: dict[str, Case] = {
             ("report.resamples", "-1", "report.resamples -1"),
             ("report.level", "95", "report.level 95 0.95"),
             ("report.seed", "-1", "report.seed -1"),
-            ("calibration", "histogram", "calibration histogram none temperature platt isotonic"),
+            ("calibration", "histogram", "calibration histogram none temperature platt beta isotonic"),
             ("model.optimizer.lr", "0", "model.optimizer.lr 0"),
             ("model.optimizer.lr", "-1", "model.optimizer.lr -1"),
             ("model.optimizer.lr", "nan", "model.optimizer.lr nan"),

@@ -145,7 +145,7 @@ def test_threshold_and_calibration_come_from_validation_alone(evaluate: Any, cli
     rows, val = drawn(), drawn(seed=1)
     (tmp_path / "val.tsv").write_text(table(val))
     before = evaluate(table(rows))
-    for method in ("temperature", "platt", "isotonic"):
+    for method in ("temperature", "platt", "beta", "isotonic"):
         shutil.rmtree(tmp_path / "out")
         found = evaluate(table(rows), "val_scores=val.tsv", f"calibration={method}")
         assert found["tables"][0]["calibration"]["method"] == method

@@ -205,10 +205,11 @@ def learnable(world: Any, warm: Path, cli: Run) -> Callable[[str], list[str]]:
 
 
 def calibrated(card: Any, rows_of_the_network: list[dict[str, str]]) -> list[float]:
-    """What a calibration makes of the network's own probabilities."""
-    slope, intercept = card["calibration"]["slope"], card["calibration"].get("intercept", 0)
+    """What a temperature, Platt or beta calibration makes of the network's own probabilities."""
+    numbers = card["calibration"]
+    low, high = (numbers.get(name, numbers.get("slope")) for name in ("slope_low", "slope_high"))
     own = [float(row["probability"]) for row in rows_of_the_network]
-    return [1 / (1 + math.exp(-intercept) * ((1 - p) / p) ** slope) for p in own]
+    return [1 / (1 + math.exp(-numbers.get("intercept", 0)) * (1 - p) ** high / p**low) for p in own]
 
 
 @pytest.mark.slow
@@ -220,7 +221,7 @@ def test_calibration_changes_probabilities_and_not_their_order(learnable: Any, w
 
     own, own_card, own_tables = run("none")
     assert own_card["calibration"] == {"method": "none"}
-    for method in ("temperature", "platt"):
+    for method in ("temperature", "platt", "beta"):
         found, card, tables = run(method)
         assert card["calibration"]["method"] == method
         for split in ("val", "test"):

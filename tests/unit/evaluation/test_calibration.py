@@ -65,6 +65,65 @@ def test_both_methods_find_the_least_cross_entropy(n: int) -> None:
     assert temperature.intercept == 0
 
 
+def bent(low: float, high: float, intercept: float, n: int, seed: int = 0) -> tuple[Floats, NDArray[np.int64]]:
+    """Logits, and labels as beta calibration has them: odds e^c s^low / (1 - s)^high (Kull et al. 2017, equation 3)."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 2, n)
+    score = 1 / (1 + np.exp(-logits))
+    odds = np.exp(intercept) * score**low / (1 - score) ** high
+    return logits, (rng.random(n) < odds / (1 + odds)).astype(np.int64)
+
+
+@pytest.mark.parametrize(("low", "high", "intercept"), [(2.0, 0.3, 0.1), (0.4, 1.5, -0.5), (1.0, 1.0, 0.0)])
+def test_beta_finds_both_slopes(low: float, high: float, intercept: float) -> None:
+    logits, label = bent(low, high, intercept, 200_000)
+    found = fit_calibration("beta", logits, label).calibration
+    assert (found.slope_low, found.slope_high, found.intercept) == pytest.approx((low, high, intercept), abs=0.06)
+    truth = 1 / (1 + 1 / (np.exp(intercept) * (1 / (1 + np.exp(-logits))) ** low * (1 + np.exp(logits)) ** high))
+    assert np.abs(found.apply(logits) - truth).max() < 0.01
+
+
+def test_beta_with_equal_slopes_is_platts() -> None:
+    logits = np.linspace(-30, 30, 101)
+    expected = Calibration("platt", 0.7, -0.4).apply(logits)
+    np.testing.assert_allclose(Calibration("beta", 1.0, -0.4, 0.7, 0.7).apply(logits), expected, rtol=1e-12)
+
+
+def test_beta_finds_the_least_cross_entropy() -> None:
+    logits, label = bent(1.5, 0.4, 0.3, 300)
+    target = np.where(label == 1, (label.sum() + 1) / (label.sum() + 2), 1 / ((1 - label).sum() + 2))
+
+    def entropy(numbers: Floats) -> float:
+        x = -numbers[0] * np.logaddexp(0, -logits) + numbers[1] * np.logaddexp(0, logits) + numbers[2]
+        return float(np.mean(target * np.logaddexp(0, -x) + (1 - target) * np.logaddexp(0, x)))
+
+    found = fit_calibration("beta", logits, label).calibration
+    best = minimize(entropy, [1.0, 1.0, 0.0], method="BFGS", options={"gtol": 1e-8})
+    assert (found.slope_low, found.slope_high, found.intercept) == pytest.approx(tuple(best.x), abs=1e-3)
+
+
+def test_beta_keeps_the_order_where_the_best_curve_would_fall() -> None:
+    """More positives up to 0 and fewer beyond: the slope of high logits is held above 0."""
+    rng = np.random.default_rng(0)
+    logits = rng.uniform(-4, 4, 5000)
+    label = (rng.random(5000) < np.where(logits < 0, 0.1 + (logits + 4) / 5, 0.9 - logits / 20)).astype(np.int64)
+    found = fit_calibration("beta", logits, label).calibration
+    assert found.slope_low > found.slope_high > 0
+    ordered = found.apply(np.linspace(-4, 4, 1000))
+    assert (np.diff(ordered) > 0).all()
+
+
+def test_beta_leaves_less_error_where_one_slope_does_not_fit() -> None:
+    logits, label = bent(2.0, 0.2, 0.0, 20_000)
+    errors = {
+        method: expected_calibration_error(
+            label[1::2], fit_calibration(method, logits[::2], label[::2]).calibration.apply(logits[1::2])
+        )
+        for method in ("platt", "beta")
+    }
+    assert errors["beta"] < 0.015 < 0.03 < errors["platt"]
+
+
 @pytest.mark.parametrize("method", FITTED)
 def test_overconfident_probabilities_become_honest_on_other_pairs(method: str) -> None:
     logits, label = planted(0.25, 0.0)
@@ -200,7 +259,7 @@ def test_degenerate_pairs_leave_the_network_as_it_is(method: str, logits: Floats
     assert reason in str(fitted.fallback)
 
 
-@pytest.mark.parametrize("method", ["temperature", "platt"])
+@pytest.mark.parametrize("method", ["temperature", "platt", "beta"])
 def test_a_hump_has_no_slope(method: str) -> None:
     fitted = fit_calibration(method, np.linspace(-1, 1, 21), (np.abs(np.arange(-10, 11)) < 4).astype(np.int64))
     assert fitted.calibration == Calibration("none")
@@ -236,7 +295,7 @@ def knots(logits: Any, probabilities: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("card", "message"),
     [
-        ({}, r"calibration\.method is 'missing', expected none, temperature, platt, isotonic"),
+        ({}, r"calibration\.method is 'missing', expected none, temperature, platt, beta, isotonic"),
         ({"method": "magic", "slope": 1}, r"calibration\.method is 'magic'"),
         ({"method": ["platt"]}, r"calibration\.method is \['platt'\]"),
         ({"method": "platt", "slope": 1.0}, r"missing or unknown: calibration\.intercept"),
@@ -263,6 +322,8 @@ def knots(logits: Any, probabilities: Any) -> dict[str, Any]:
         (knots([0.0, 1.0], [0.3, 0.2]), r"calibration\.probabilities must lie .* never fall"),
         (knots([0.0, 1.0], [0.0, 0.2]), r"calibration\.probabilities must lie between 0 and 1, both left out"),
         (knots([0.0, 1.0], [0.1, 1.0]), r"calibration\.probabilities must lie between 0 and 1, both left out"),
+        ({"method": "beta", "slope_low": 1, "slope_high": 0, "intercept": 0}, r"calibration\.slope_high is 0"),
+        ({"method": "beta", "slope": 1, "intercept": 0}, r"missing or unknown: calibration\.slope"),
         ({"method": "platt", "slope": 1, "intercept": None}, r"calibration\.intercept is None, expected a number"),
     ],
 )
