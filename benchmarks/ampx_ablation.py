@@ -6,7 +6,8 @@ Each model is trained by ``train.py`` once a seed, all on the same features, and
 table gives the mean over seeds of AUROC and AUPR, the difference of AUPR from the best published network (paired by
 seed, 95 % interval from resampling proteins and seeds), and the calibration errors that Platt scaling, beta calibration
 and isotonic regression leave on pairs they were not fitted on (five folds of the validation pairs: fitted on four,
-measured on the fifth). Ensembles average the logits of finished runs. A model whose run is finished is not trained
+measured on the fifth). Ensembles average the logits of finished runs,
+each divided by its standard deviation. A model whose run is finished is not trained
 again.
 
 Training stops, and the best epoch is chosen, on the validation pairs themselves: for every model alike.
@@ -74,6 +75,12 @@ def left_out_ece(method: str, label: NDArray[np.int64], probability: Floats) -> 
     return expected_calibration_error(label, calibrated)
 
 
+def of_one_spread(probability: Floats) -> Floats:
+    """Logits of (runs, pairs), with a standard deviation of 1 in each run."""
+    logits = logit(probability)
+    return logits / logits.std(axis=1, keepdims=True)
+
+
 def described(name: str, scores: Floats, pairs: pd.DataFrame, published: Floats, resamples: int) -> dict[str, Any]:
     """A row of the table; ``scores`` and ``published`` are (seeds, pairs), an ensemble has one row."""
     ids, codes = np.unique(pairs[["protein_a", "protein_b"]].to_numpy().ravel(), return_inverse=True)
@@ -117,7 +124,9 @@ def main() -> None:
     scores = {name: np.stack([table["probability"].to_numpy() for table in runs]) for name, runs in tables.items()}
     for name, members in ENSEMBLES.items():
         if set(members) <= set(scores):
-            scores[name] = expit(np.mean([logit(scores[member]).mean(axis=0) for member in members], axis=0))[None]
+            scores[name] = expit(np.mean([of_one_spread(scores[member]).mean(axis=0) for member in members], axis=0))[
+                None
+            ]
     rows = [described(name, found, pairs, scores[PUBLISHED], arguments.resamples) for name, found in scores.items()]
     result = {**where_and_when(), "settings": SETTINGS, "seeds": list(SEEDS), "pairs": len(pairs), "models": rows}
     write_json(arguments.output, result)
