@@ -6,9 +6,8 @@ Each model is trained by ``train.py`` once a seed, all on the same features, and
 table gives the mean over seeds of AUROC and AUPR, the difference of AUPR from the best published network (paired by
 seed, 95 % interval from resampling proteins and seeds), and the calibration errors that Platt scaling, beta calibration
 and isotonic regression leave on pairs they were not fitted on (five folds of the validation pairs: fitted on four,
-measured on the fifth). Ensembles average the logits of finished runs,
-each divided by its standard deviation. A model whose run is finished is not trained
-again.
+measured on the fifth). Ensembles average the logits of finished runs, each divided by its standard deviation. A model
+whose run is finished is not trained again.
 
 Training stops, and the best epoch is chosen, on the validation pairs themselves: for every model alike.
 """
