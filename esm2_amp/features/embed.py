@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 _BYTES = 24 * 4
 """What a layer holds at a time of each position, for each dimension: some 24 float32 values."""
+_SIGNS = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
+"""What torch's CPU allocator, CUDA, and cuBLAS or cuDNN say when memory runs out."""
 
 
 @dataclass(frozen=True)
@@ -143,5 +145,5 @@ def fitting(pieces: Sequence[Piece], token_budget: int) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out on a GPU or on a CPU, where torch raises a plain RuntimeError."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    """Whether memory ran out on a GPU or on a CPU; torch's own libraries and its CPU raise plain RuntimeErrors."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(sign in str(error) for sign in _SIGNS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -54,12 +55,17 @@ class BatchPool:
         self._states = torch.zeros(total + 2, width, device=device) if residue_states else None  # 2: cls and eos
 
     def add(self, pieces: Sequence[Piece], states: Tensor) -> None:
-        """Add the states (N, D) of pieces that lie packed one behind another; N is the sum of their lengths."""
-        weight = self._onto(states.device, [self._weights(piece) for piece in pieces]).float()[:, None]
-        weighted = states.float() * weight
-        self._sums.index_add_(0, self._onto(states.device, [self._runs(piece) for piece in pieces]), weighted)
-        if self._states is not None:
-            self._states.index_add_(0, self._onto(states.device, [self._places(piece) for piece in pieces]), weighted)
+        """Add the states (N, D) of pieces that lie packed one behind another; N is the sum of their lengths.
+
+        Everything is allocated before the first sum changes: where memory runs out, the same call may be made again.
+        """
+        onto = partial(self._onto, states.device)
+        weighted = states.float() * onto([self._weights(piece) for piece in pieces]).float()[:, None]
+        runs = onto([self._runs(piece) for piece in pieces])
+        places = None if self._states is None else onto([self._places(piece) for piece in pieces])
+        self._sums.index_add_(0, runs, weighted)
+        if self._states is not None and places is not None:
+            self._states.index_add_(0, places, weighted)
 
     def tokens(self) -> Tensor:
         """(B, 13, D) float32 in the order of :data:`~esm2_amp.layout.STORED_TOKENS`; an empty segment is zero."""

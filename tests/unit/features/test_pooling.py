@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -61,6 +63,28 @@ def test_pooling_is_the_mean_of_each_run(lengths: list[int], batch: int, seed: i
     expected = np.stack([reference(row, length) for row, length in zip(rows, lengths, strict=True)])
     np.testing.assert_allclose(pool.tokens().numpy(), expected, atol=1e-6)
     np.testing.assert_allclose(pool.residue_states().numpy(), np.concatenate([row[1:-1] for row in rows]), atol=1e-6)
+
+
+@pytest.mark.parametrize("last", [1, 2, 3])
+def test_where_memory_runs_out_nothing_is_added_and_the_same_call_may_be_made_again(
+    last: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths, states = [15, 3], torch.randn(22, 4, generator=torch.Generator().manual_seed(0))
+    expected = pooled(lengths, whole(lengths), states)
+    pool, onto, calls = BatchPool(lengths, whole(lengths), 4, states.device, residue_states=True), BatchPool._onto, []
+
+    def small_device(*arguments: Any) -> torch.Tensor:
+        calls.append(arguments)
+        if len(calls) == last:
+            raise MemoryError
+        return onto(*arguments)
+
+    monkeypatch.setattr(BatchPool, "_onto", staticmethod(small_device))
+    with pytest.raises(MemoryError):
+        pool.add(whole(lengths), states)
+    pool.add(whole(lengths), states)
+    assert torch.equal(pool.tokens(), expected.tokens())
+    assert torch.equal(pool.residue_states(), expected.residue_states())
 
 
 @given(st.integers(11, 300), st.integers(10, 40), st.integers(1, 5))
