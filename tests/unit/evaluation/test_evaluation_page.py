@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -82,8 +83,13 @@ def test_no_word_of_the_user_becomes_markup() -> None:
     assert found.open == []
 
 
-@pytest.mark.parametrize("text", [hostile_page(), render(page(scored_set(), scored_set(name="val"), history=HISTORY))])
-def test_nothing_is_asked_of_any_network(text: str) -> None:
+def plain_page() -> str:
+    return render(page(scored_set(), scored_set(name="val"), history=HISTORY))
+
+
+@pytest.mark.parametrize("make", [hostile_page, plain_page])
+def test_nothing_is_asked_of_any_network(make: Callable[[], str]) -> None:
+    text = make()
     assert "http" not in text.lower().replace("http-equiv", "")
     assert not re.search(r"@import|url\((?!#)", text)
     for _, attributes in Elements(text).found:
@@ -93,7 +99,7 @@ def test_nothing_is_asked_of_any_network(text: str) -> None:
 
 
 def test_ids_are_there_once_and_every_reference_is_to_one() -> None:
-    text = render(page(scored_set(), scored_set(name="val"), history=HISTORY))
+    text = plain_page()
     ids = re.findall(r'\bid="([^"]*)"', text)
     assert len(ids) == len(set(ids))
     used = re.findall(r'href="#([^"]*)"|url\(#([^)]*)\)', text)
