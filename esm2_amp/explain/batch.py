@@ -25,11 +25,11 @@ Surrogates = Callable[[str], tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 RANDOM = "random"
 MEASURED, RANDOMISED, STABILITY = "measured", "randomised", "stability"
-"""First part of the names of measures: of a method, of the same method on the model with fresh weights, over seeds."""
+"""First part of the names of measures: of a method, of the same method on models with fresh weights, over seeds."""
 OVER_RANDOM = "over_random"
 """Measure: insertion minus deletion of a method, minus the same of random values on the same pair."""
 COARSE_TOLERANCE, COARSE_STEPS = 0.05, 128
-"""Of integrated gradients that are only compared with others: of the model with fresh weights, of other baselines."""
+"""Of integrated gradients that are only compared with others: of models with fresh weights, of other baselines."""
 KS = (1, 2, 5)
 """The k of comprehensiveness and sufficiency."""
 
@@ -59,11 +59,11 @@ class Explainer:
     """How a set of pairs is explained.
 
     ``baselines``: (T, D) raw tokens that stand for no knowledge, the first one used throughout, the others of further
-    draws for stability. ``fresh``: the network with random weights.
+    draws for stability. ``fresh``: copies of the network with random weights, measured on average.
     """
 
     network: PairNetwork
-    fresh: PairNetwork
+    fresh: Sequence[PairNetwork]
     baselines: Sequence[Tensor]
     methods: tuple[str, ...]
     tolerance: float
@@ -106,7 +106,7 @@ class Explainer:
         return explain_model(network, batch.a, batch.b, baseline, methods, *exactness).signed
 
     def _measures(self, batch: Batch, values: Values) -> dict[str, Floats]:
-        """Measures of every method, of random values, and of the methods on the model with fresh weights."""
+        """Measures of every method, of random values, and of the methods on the models with fresh weights."""
         tokens = next(iter(values.values())).shape[1]
         luck = self._of_evidence(batch, random_values(batch.number, tokens, self.seed))
         measures = {f"{MEASURED}/{RANDOM}/{measure}": v for measure, v in luck.items()}
@@ -114,7 +114,13 @@ class Explainer:
             found = self._of_evidence(batch, evidence(name, value, batch.called))
             found[OVER_RANDOM] = (found["insertion"] - found["deletion"]) - (luck["insertion"] - luck["deletion"])
             measures |= {f"{MEASURED}/{name}/{measure}": v for measure, v in found.items()}
-        for name, value in self._coarse(self.fresh, batch, self.baselines[0], self.methods).items():
+        fresh = [self._of_fresh(network, batch, values) for network in self.fresh]
+        return measures | {name: np.mean([found[name] for found in fresh], axis=0) for name in fresh[0]}
+
+    def _of_fresh(self, network: PairNetwork, batch: Batch, values: Values) -> dict[str, Floats]:
+        """Measures of the methods on a model with fresh weights, and how much its values are like the trained one's."""
+        measures: dict[str, Floats] = {}
+        for name, value in self._coarse(network, batch, self.baselines[0], self.methods).items():
             found = self._of_evidence(batch, evidence(name, value, batch.called))
             found["like_trained"] = rank_correlation(value, values[name])
             measures |= {f"{RANDOMISED}/{name}/{measure}": v for measure, v in found.items()}

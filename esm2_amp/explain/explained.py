@@ -34,7 +34,7 @@ class Faithfulness(NamedTuple):
     """A row of the table that says which method to trust.
 
     ``kind`` is ``method``, ``random`` (random values in place of an explanation) or ``randomised`` (the method on the
-    model with fresh weights); ``measures`` are by name, see :data:`esm2_amp.explain.page_words.MEASURES`, and may be
+    models with fresh weights); ``measures`` are by name, see :data:`esm2_amp.explain.page_words.MEASURES`, and may be
     others or fewer from row to row.
     """
 

@@ -137,7 +137,7 @@ def trust_table(rows: Sequence[Faithfulness]) -> dict[str, Any]:
                 "cells": cells, "chance": None if chance is None else _place(chance, low, high),
             }
         )  # fmt: skip
-    titles = {"method": "", "random": "random values, no explanation", "randomised": "on a model with fresh weights"}
+    titles = {"method": "", "random": "random values, no explanation", "randomised": "on models with fresh weights"}
     shown = [{"name": method(row.method).title, "kind": row.kind, "note": titles[row.kind]} for row in rows]
     return {"columns": columns, "rows": shown, "meanings": explained_measures(names)}
 

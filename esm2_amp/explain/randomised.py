@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 from esm2_amp.models.network import PairNetwork
 
+FRESH = 3
+"""Copies with random weights; what is measured on them is averaged."""
+
 
 def randomised(network: PairNetwork, seed: int) -> PairNetwork:
     """Copy a network with freshly initialised weights, in evaluation mode; what was not learnt by gradient stays.
@@ -24,6 +27,15 @@ def randomised(network: PairNetwork, seed: int) -> PairNetwork:
     for name, buffer in fresh.named_buffers():
         buffer.copy_(buffers[name])
     return fresh.to(network.standardise.mean.device).eval()
+
+
+def fresh_networks(network: PairNetwork, seed: int) -> tuple[PairNetwork, ...]:
+    """:data:`FRESH` copies of a network with random weights.
+
+    A single one may by chance favour a kind of segment on every pair: over seven seeds, one copy of the shipped AMPS
+    has a hit@2 of the demo's planted modules between .12 and .76, where random values have .37 to .57.
+    """
+    return tuple(randomised(network, seed + i) for i in range(FRESH))
 
 
 def random_values(pairs: NDArray[np.int64], tokens: int, seed: int) -> NDArray[np.float64]:

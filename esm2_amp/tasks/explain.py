@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from esm2_amp.errors import InputError
 from esm2_amp.explain.batch import Batch, Explainer
 from esm2_amp.explain.methods import METHODS, OF_A_SURROGATE, methods_for
-from esm2_amp.explain.randomised import randomised
+from esm2_amp.explain.randomised import fresh_networks
 from esm2_amp.io.blocks import compute_block
 from esm2_amp.tasks.config import ExplainConfig
 from esm2_amp.tasks.console import progress, say, start_logging
@@ -101,7 +101,7 @@ def _settings(config: ExplainConfig, inputs: Inputs, methods: tuple[str, ...]) -
 
 def _explainer(config: ExplainConfig, scored: Scored, methods: tuple[str, ...]) -> Explainer:
     network = scored.inputs.model.network
-    fresh = randomised(network, config.seed)
+    fresh = fresh_networks(network, config.seed)
     return Explainer(network, fresh, scored.baselines(), methods, config.ig.tolerance, config.ig.max_steps, config.seed)
 
 

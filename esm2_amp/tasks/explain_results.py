@@ -125,7 +125,7 @@ def _ranked(done: Explained, method: str) -> Iterator[RankedSegment]:
 
 
 def write_measures(folder: Path, rows: Sequence[Row]) -> None:
-    """``faithfulness.tsv``: every measure of every method; ``model`` is trained, or randomised for its fresh copy."""
+    """``faithfulness.tsv``: every measure of every method; ``model`` is trained, or randomised for its fresh copies."""
     found = []
     for row in rows:
         kind, _, method = row.method.partition("/")

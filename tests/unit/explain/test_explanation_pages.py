@@ -227,7 +227,7 @@ def test_the_page_of_a_set_leads_with_which_method_to_trust() -> None:
     for row in faithfulness():
         assert f"{row.measures['hit@2'].value:.2f}" in page
     assert "random values, no explanation" in page
-    assert "on a model with fresh weights" in page
+    assert "on models with fresh weights" in page
 
 
 BARE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [

@@ -11,8 +11,9 @@ import torch
 from scipy.special import expit
 from torch import Tensor
 
+from esm2_amp.explain.batch import Batch, Explainer
 from esm2_amp.explain.faithfulness import area, curves, evidence_for_call, faithfulness
-from esm2_amp.explain.randomised import random_values, randomised
+from esm2_amp.explain.randomised import fresh_networks, random_values, randomised
 from esm2_amp.models.network import PairNetwork
 
 Pairs = tuple[Tensor, Tensor]
@@ -134,3 +135,21 @@ def test_random_values_depend_on_the_pair_and_the_seed_alone() -> None:
     assert not np.array_equal(whole, random_values(np.arange(10), 20, 2))
     assert len(np.unique(whole)) == 200
     assert random_values(np.arange(0), 20, 1).shape == (0, 20)
+
+
+@pytest.mark.parametrize("trained", ["dpm"], indirect=True)
+def test_what_is_measured_on_models_with_fresh_weights_is_their_mean(trained: PairNetwork, pairs: Pairs) -> None:
+    copies, n = fresh_networks(trained, 5), len(pairs[0])
+    batch = Batch(*pairs, np.arange(n), np.arange(n) % 2 == 0, np.arange(n) > 0, None)
+    baseline = pairs[0].mean(dim=0)
+
+    def measured(*fresh: PairNetwork) -> dict[str, np.ndarray]:
+        arrays = Explainer(trained, fresh, [baseline], ("occlusion",), 0.05, 64, 0).arrays(batch, lambda name: None)
+        return {name: array for name, array in arrays.items() if name.startswith("randomised/occlusion/")}
+
+    alone = [measured(copy) for copy in copies]
+    together = measured(*copies)
+    assert {f"randomised/occlusion/{name}" for name in ("deletion", "insertion", "like_trained")} < set(together)
+    for name, values in together.items():
+        np.testing.assert_allclose(values, np.mean([one[name] for one in alone], axis=0), rtol=1e-12)
+    assert not np.allclose(alone[0]["randomised/occlusion/insertion"], together["randomised/occlusion/insertion"])
