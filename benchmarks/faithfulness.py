@@ -34,7 +34,7 @@ from esm2_amp.explain.faithfulness import curves, faithfulness
 from esm2_amp.explain.gradients import integrated_gradients
 from esm2_amp.explain.occlusion import occlusion
 from esm2_amp.explain.planted import located_tokens, planted_tokens
-from esm2_amp.explain.randomised import random_values, randomised
+from esm2_amp.explain.randomised import fresh_networks, random_values
 from esm2_amp.explain.scoreboard import Row, Scoreboard
 from esm2_amp.explain.truth import both_chains, truth_measures
 from esm2_amp.features.store import FeatureStore
@@ -118,7 +118,7 @@ class Measurement:
             f"mean of {BACKGROUND} of {len(rows)} training proteins, drawn with seed 0",
         )
         self.baseline = training_mean(self.network, store, rows, 0, BACKGROUND)
-        self.shuffled = [randomised(self.network, seed) for seed in range(seeds)]
+        self.shuffled = fresh_networks(self.network, 0, seeds)
         self.placed = located_tokens(self.network.layout)
         self.boards = {name: Scoreboard() for name in ("all", *SETS)}
         self.shares: list[NDArray[np.float64]] = []

@@ -57,7 +57,7 @@ class BatchPool:
     def add(self, pieces: Sequence[Piece], states: Tensor) -> None:
         """Add the states (N, D) of pieces that lie packed one behind another; N is the sum of their lengths.
 
-        Everything is allocated before the first sum changes: where memory runs out, the same call may be made again.
+        All tensors are made before the first sum changes: where memory runs out, the same call may be made again.
         """
         onto = partial(self._onto, states.device)
         weighted = states.float() * onto([self._weights(piece) for piece in pieces]).float()[:, None]
